@@ -1,0 +1,251 @@
+"""Methods by name, over entry points: listing imports no plugin and no torch, getting imports one plugin."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .checkpoint import CONFIG_FILE, read_header
+from .config import Frozen
+from .errors import CheckpointError, OptionError, PluginError, SepkitError, UnknownNameError, nearest
+from .separator import Separator, WindowModel
+
+GROUP = "sepkit.separators"
+
+Build = Callable[..., WindowModel | Separator]
+"""What an entry point names: `build(*, checkpoint=None, untrained=False, **options)`."""
+
+
+class SeparatorSummary(Frozen):
+    """One line of the list: what is known about a method without importing it; None means unknown until it loads."""
+
+    name: str
+    distribution: str
+    version: str
+    stems: tuple[str, ...] | None = None
+    sample_rate: int | None = None  # Hz
+    channels: int | None = None
+    licence: str | None = None
+    trained: bool | None = None
+    parameters: int | None = None
+    error: str | None = None
+    config_path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A method registered by hand; as a context manager it is undone at the end, `undo()` does so at once."""
+
+    name: str
+    build: Build
+    replaced: Registration | None = None
+
+    def undo(self) -> None:
+        """Take the method out of the registry again, and put back what it had replaced."""
+        if _BY_HAND.get(self.name) is self:
+            del _BY_HAND[self.name]
+            if self.replaced is not None:
+                _BY_HAND[self.name] = self.replaced
+
+    def __enter__(self) -> Registration:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.undo()
+
+
+_BY_HAND: dict[str, Registration] = {}
+
+
+def register(name: str, build: Build, *, replace: bool = False) -> Registration:
+    """Add a method for this process only: for tests, notebooks and ensembles; a package uses an entry point.
+
+    Raises PluginError for a name that is taken, unless `replace`.
+    """
+    if not replace and (name in _BY_HAND or name in _announced()):
+        raise PluginError(f"A method named {name!r} is there already; choose another name or pass replace=True.")
+    registration = Registration(name, build, _BY_HAND.get(name))
+    _BY_HAND[name] = registration
+    return registration
+
+
+def list_separators() -> list[SeparatorSummary]:
+    """Every method that is announced or registered, by name, without importing any of them.
+
+    A plugin that is visibly broken (missing module, name announced twice, damaged config.json) carries its `error`.
+    """
+    summaries = {name: _summarise(name, points) for name, points in _announced().items()}
+    for name in _BY_HAND:
+        summaries[name] = SeparatorSummary(name=name, distribution="registered by hand", version="")
+    return [summaries[name] for name in sorted(summaries)]
+
+
+def get_separator(
+    name: str,
+    *,
+    checkpoint: str | Path | None = None,
+    untrained: bool = False,
+    device: str = "auto",
+    precision: str = "fp32",
+    batch_windows: int | None = None,
+    segment_seconds: float | None = None,
+    overlap: float | None = None,
+    **options: Any,
+) -> Separator:
+    """The method of that name, ready to separate: `get_separator("lightsaft").separate("song.wav")["vocals"]`.
+
+    `checkpoint` is a folder that replaces the shipped one; `untrained` asks for random weights. The host's settings
+    are `device`, `precision`, `batch_windows`, `segment_seconds` (window) and `overlap` (fraction of it, 0 to 1);
+    whatever else is given is the method's own and validated by it.
+    Raises UnknownNameError, PluginError, OptionError, CheckpointError or DeviceError.
+    """
+    build = load_build(name)
+    given: dict[str, Any] = dict(options)
+    if checkpoint is not None:
+        given["checkpoint"] = checkpoint
+    if untrained:
+        given["untrained"] = True
+    _check_options(name, build, given)
+    try:
+        method = build(**given)
+    except SepkitError:
+        raise
+    except Exception as error:
+        raise PluginError(f"The method {name!r} failed while it was built: {type(error).__name__}: {error}") from error
+    settings = {
+        "device": device,
+        "precision": precision,
+        "batch_windows": batch_windows,
+        "segment_seconds": segment_seconds,
+        "overlap": overlap,
+    }
+    return _hosted(name, method, settings)
+
+
+def load_build(name: str) -> Build:
+    """Import the plugin that announces `name` and return its build function.
+
+    Raises UnknownNameError with the nearest name, or PluginError that names the plugin and why it cannot be imported.
+    """
+    if name in _BY_HAND:
+        return _BY_HAND[name].build
+    announced = _announced()
+    if name not in announced:
+        raise UnknownNameError(f"No separation method is named {name!r}: {nearest(name, {*announced, *_BY_HAND})}")
+    points = announced[name]
+    if len(points) > 1:
+        raise PluginError(f"{_announced_twice(name, points)}: uninstall one of them.")
+    [point] = points
+    try:
+        build: Build = point.load()
+    except Exception as error:
+        raise PluginError(
+            f"The method {name!r} of {_distribution(point)[0]} cannot be imported from {point.value!r}: "
+            f"{type(error).__name__}: {error}. Repair or uninstall that package."
+        ) from error
+    if not callable(build):
+        raise PluginError(f"The method {name!r} of {_distribution(point)[0]}: {point.value!r} is not callable.")
+    return build
+
+
+def _announced() -> dict[str, list[EntryPoint]]:
+    found: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=GROUP):
+        found.setdefault(point.name, []).append(point)
+    return found
+
+
+def _distribution(point: EntryPoint) -> tuple[str, str]:
+    return (point.dist.name, point.dist.version) if point.dist is not None else ("unknown distribution", "")
+
+
+def _announced_twice(name: str, points: list[EntryPoint]) -> str:
+    return f"The name {name!r} is announced by {' and '.join(_distribution(point)[0] for point in points)}"
+
+
+def _summarise(name: str, points: list[EntryPoint]) -> SeparatorSummary:
+    distribution, version = _distribution(points[0])
+    unknown = SeparatorSummary(name=name, distribution=distribution, version=version)
+    if len(points) > 1:
+        return unknown.model_copy(update={"error": _announced_twice(name, points)})
+    folder, error = _find_module(points[0])
+    if folder is None:
+        return unknown.model_copy(update={"error": error})
+    config_path = folder / "checkpoints" / name / CONFIG_FILE
+    if not config_path.exists():
+        return unknown
+    try:
+        header = read_header(config_path.parent)
+    except CheckpointError as error:
+        return unknown.model_copy(update={"error": str(error), "config_path": config_path})
+    return SeparatorSummary(
+        name=name,
+        distribution=distribution,
+        version=version,
+        stems=header.info.stems,
+        sample_rate=header.info.sample_rate,
+        channels=header.info.channels,
+        licence=header.info.licence,
+        trained=header.info.trained,
+        parameters=header.weights.parameters,
+        config_path=config_path,
+    )
+
+
+def _find_module(point: EntryPoint) -> tuple[Path | None, str | None]:
+    """The folder of the plugin's top package, or why its module is not there; imports nothing."""
+    package, *inner = point.module.split(".")
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError) as error:
+        return None, f"package {package!r} cannot be found: {error}"
+    if spec is None:
+        return None, f"package {package!r} is not importable"
+    if not spec.submodule_search_locations:
+        return (Path(spec.origin).parent, None) if spec.origin and not inner else (None, f"{package!r} is no package")
+    folders = [Path(folder) for folder in spec.submodule_search_locations]
+    for folder in folders:
+        target = folder.joinpath(*inner)
+        compiled = target.parent.glob(f"{target.name}.*.so") if target.parent.is_dir() else ()
+        if target.is_dir() or target.with_suffix(".py").exists() or any(compiled):
+            return folder, None
+    return None, f"module {point.module!r} is not in {folders[0]}"
+
+
+def _check_options(name: str, build: Build, given: Mapping[str, Any]) -> None:
+    """Refuse what `build` cannot take; a build that takes `**options` validates the names itself."""
+    try:
+        parameters = inspect.signature(build).parameters
+    except (TypeError, ValueError):
+        return
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    unknown = [option for option in given if option not in parameters]
+    if unknown:
+        raise OptionError(f"The method {name!r} has no option {unknown[0]!r}: {nearest(unknown[0], parameters)}")
+
+
+def _hosted(name: str, method: Any, settings: dict[str, Any]) -> Separator:
+    if isinstance(method, WindowModel):
+        from .host import HostedSeparator
+
+        hosted: Separator = HostedSeparator(method, **settings)
+        return hosted
+    if not isinstance(method, Separator):
+        raise PluginError(
+            f"The method {name!r} built a {type(method).__name__}, which is neither a WindowModel (info, settings, "
+            "separate_windows) nor a Separator (info, separate)."
+        )
+    defaults = {"device": "auto", "precision": "fp32"}
+    refused = [key for key, value in settings.items() if value != defaults.get(key)]
+    if refused:
+        raise OptionError(f"The method {name!r} hosts itself and cannot be given {', '.join(refused)}; leave it out.")
+    return method
