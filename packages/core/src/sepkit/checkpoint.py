@@ -270,7 +270,8 @@ def _migrated(
         if version not in migrations:
             raise CheckpointError(
                 f"{folder} has config_version {header.config_version}, and {header.separator!r} has no migration "
-                f"from {version} to {version + 1}: load it with the version that wrote it ({header.written_by or 'unknown'})."
+                f"from {version} to {version + 1}: load it with the version that wrote it "
+                f"({header.written_by or 'unknown'})."
             )
         config = migrations[version](config)
     return config
