@@ -1,0 +1,50 @@
+"""Files that appear under their final name only when they are complete."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import AudioError, OutputExistsError
+
+_serial = itertools.count()  # two threads may write the same name at once
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raise OutputExistsError where `path` is taken and may not be replaced; a folder never may."""
+    if path.is_dir():
+        raise OutputExistsError(f"{path} is a folder, and a file should be written there: choose another name.")
+    if not overwrite and path.exists():
+        raise OutputExistsError(f"{path} is already there: pass overwrite=True (--overwrite), or choose another name.")
+
+
+def partial_path(path: Path) -> Path:
+    """A hidden, unused name in the folder of `path`, so that renaming never crosses a file system."""
+    # 50 characters are at most 200 bytes: the whole stays under the 255 that file systems allow.
+    return path.with_name(f".{path.stem[:50]}.partial-{os.getpid()}-{next(_serial)}{path.suffix}")
+
+
+@contextmanager
+def replacing(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a hidden name to write to; rename it to `path` on a clean exit, remove it on any exception.
+
+    Missing folders are made. Raises OutputExistsError for a name that is taken, AudioError where the folder cannot
+    be made or the file cannot be renamed.
+    """
+    path = Path(path)
+    refuse_existing(path, overwrite)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AudioError(f"cannot write {path}: {error.strerror}: choose a folder that can be made.") from error
+    partial = partial_path(path)
+    try:
+        yield partial
+        refuse_existing(path, overwrite)  # someone else may have finished it meanwhile
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
