@@ -55,7 +55,7 @@ class CheckedSeparator:
             },
         }
         if audio.length_samples == 0:
-            return Stems({name: audio for name in wanted}, audio, facts)
+            return Stems(dict.fromkeys(wanted, audio), audio, facts)
         try:
             result = self.separator.separate(
                 Audio(audio.samples, audio.sample_rate),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -14,15 +15,16 @@ from torch import Tensor
 from .audio import Audio, Stems
 from .checked import CheckedSeparator as CheckedSeparator
 from .devices import Precision, check_precision, choose_device, default_batch_windows, precision_error_db
-from .errors import AudioError, OptionError, PluginError, SepkitError
+from .errors import OptionError, PluginError, SepkitError
 from .filters.consistency import check_consistency
-from .inputs import as_audio, as_blocks, check_stems
+from .inputs import as_audio, as_blocks, check_stems, whole_number
 from .noise import gaussian
 from .provenance import model_facts, plain, versions
 from .quality import Budget, fit_budget, parse_quality
 from .route import Route
 from .run import Run
 from .runner import ModelRunner, WindowTiming
+from .samples import checked_rate
 from .separator import Consistency, Progress, Quality, SeparatorInfo, WindowModel, WindowSettings
 from .windows import Grid, Window
 
@@ -56,11 +58,10 @@ class HostedSeparator:
         self._choice = choose_device(device)
         self._precision: Precision = check_precision(precision)
         self._precision_error_db: float | None = None  # until the self-test has run
-        batch_windows = default_batch_windows(self._choice.device) if batch_windows is None else batch_windows
-        if not isinstance(batch_windows, int) or batch_windows < 1:
-            raise OptionError(f"batch_windows is {batch_windows!r}; wanted a whole number of at least 1.")
-        self._batch_windows = batch_windows
-        self._runner = ModelRunner(model, self._choice, self._precision, batch_windows)
+        if batch_windows is None:
+            batch_windows = default_batch_windows(self._choice.device)
+        self._batch_windows = whole_number("batch_windows", batch_windows, at_least=1)
+        self._runner = ModelRunner(model, self._choice, self._precision, self._batch_windows)
         self._closed = False
 
     @property
@@ -116,7 +117,7 @@ class HostedSeparator:
 
         The stretches laid end to end equal `separate` of the whole bit for bit, whatever the blocks. `length_samples`,
         where known, serves progress and a time budget. A method without a window needs the whole track in memory.
-        Provenance is complete in the last stretch. Raises as `separate` does, options at once, not at the first stretch.
+        Provenance is complete in the last stretch. Raises as `separate` does, and for wrong options at once.
         """
         run = self._run(sample_rate, channels, length_samples, stems, seed, quality, consistency)
         return run.stream(blocks, length_samples, progress)
@@ -188,11 +189,8 @@ class HostedSeparator:
         """All options of a run, checked and settled."""
         if self._closed:
             raise SepkitError(f"This separator ({self.info.name}) is closed. Get a new one with get_separator.")
-        for name, value in (("sample_rate", sample_rate), ("channels", channels)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise AudioError(f"{name} is {value!r}; wanted a whole number of at least 1.")
-        if isinstance(seed, bool) or not isinstance(seed, int):
-            raise OptionError(f"seed is {seed!r}; wanted a whole number.")
+        sample_rate, channels = checked_rate(sample_rate), whole_number("channels", channels, at_least=1)
+        seed = whole_number("seed", seed)
         wanted = check_stems(stems, self.info.stems, self.info.name)
         route = Route(
             sample_rate=sample_rate,
@@ -260,7 +258,7 @@ class HostedSeparator:
 
         def estimate_seconds(settings: WindowSettings) -> float:
             planned = replace(route, grid=self._grid(settings))
-            windows = planned.window_count(length_samples)
+            windows = float(planned.window_count(length_samples))
             if planned.grid is None:  # one window, as long as the track: cost by length
                 windows *= length_samples / route.sample_rate / TEST_SECONDS
             return windows * timing.seconds_per_window(settings) + time.perf_counter() - started
@@ -269,7 +267,7 @@ class HostedSeparator:
         return chosen, {
             "budget_seconds": parsed.seconds,
             "budget_estimates_seconds": {estimate.quality: plain(estimate.seconds) for estimate in estimates},
-            "budget_fits": any(estimate.quality == chosen and estimate.seconds <= parsed.seconds for estimate in estimates),
+            "budget_fits": estimates[0].seconds <= parsed.seconds,  # the cheapest; if it doesn't, nothing does
         }
 
     def _test_windows(self) -> list[Window]:
@@ -290,7 +288,6 @@ class HostedSeparator:
         self._precision_error_db = precision_error_db(run, self._precision, self.device)
 
 
-
 def _checked_info(model: WindowModel) -> SeparatorInfo:
     """The model's info; raises PluginError for a model that does not keep to the protocol."""
     info = getattr(model, "info", None)
@@ -308,14 +305,10 @@ def _checked_info(model: WindowModel) -> SeparatorInfo:
 
 
 def _check_window_options(info: SeparatorInfo, segment_seconds: float | None, overlap: float | None) -> None:
-    for name, value, wanted, allowed in (
-        ("segment_seconds", segment_seconds, "a number of seconds above 0", lambda given: given > 0),
-        ("overlap", overlap, "a fraction of the window, 0 or more and below 1", lambda given: 0 <= given < 1),
-    ):
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or not allowed(value):
-            raise OptionError(f"{name} is {value!r}; wanted {wanted}.")
+    if segment_seconds is not None and not (_is_number(segment_seconds) and 0 < segment_seconds < math.inf):
+        raise OptionError(f"segment_seconds is {segment_seconds!r}; wanted a number of seconds above 0.")
+    if overlap is not None and not (_is_number(overlap) and 0 <= overlap < 1):
+        raise OptionError(f"overlap is {overlap!r}; wanted a fraction of the window, 0 or more and below 1.")
     if segment_seconds is not None and info.fixed_window:
         raise OptionError(
             f"segment_seconds={segment_seconds} was given, but {info.name!r} works with one window length only "
@@ -326,6 +319,10 @@ def _check_window_options(info: SeparatorInfo, segment_seconds: float | None, ov
             f"overlap={overlap} was given, but {info.name!r} takes the whole track at once. Leave overlap out, or cut "
             "the track into windows with segment_seconds."
         )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _collected(pieces: Iterator[Stems], audio: Audio) -> Stems:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from numbers import Integral
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from .audio import Audio, Stems
 from .errors import AudioError, OptionError, UnknownNameError, nearest
 
 SLICE_SAMPLES = 65_536
-"""Blocks are copied and worked on in slices of at most this length, so a huge block costs no more memory than its own."""
+"""Blocks are copied and worked on in slices of at most this length, so a huge block needs no second huge one."""
 
 
 def as_audio(mixture: Any, sample_rate: int | None, default_sample_rate: int) -> Audio:
@@ -30,7 +31,7 @@ def as_audio(mixture: Any, sample_rate: int | None, default_sample_rate: int) ->
         raise AudioError("separate was given Stems; wanted one mixture. Pass one of them, e.g. stems['vocals'].")
     if isinstance(mixture, Tensor | np.ndarray):
         rate = default_sample_rate if sample_rate is None else sample_rate
-        return Audio(mixture.detach() if isinstance(mixture, Tensor) else mixture, rate)
+        return Audio(cast(Tensor, mixture), rate)  # which takes numpy arrays too
     raise AudioError(
         f"separate was given a {type(mixture).__name__}; wanted a path, a sepkit.Audio, or a numpy or torch array of "
         "shape (channels, samples) or (samples,) with its sample_rate."
@@ -61,18 +62,32 @@ def checked_slices(blocks: Iterable[Any], channels: int) -> Iterator[Tensor]:
         what = f"Block {index} of the stream"
         if not isinstance(block, Tensor | np.ndarray):
             raise AudioError(f"{what} is a {type(block).__name__}; wanted a numpy or torch array (c t).")
-        samples = block.detach() if isinstance(block, Tensor) else torch.from_numpy(block)
-        if samples.ndim == 1 and channels == 1:
-            samples = samples[None]
-        if samples.ndim != 2 or samples.shape[0] != channels:
-            raise AudioError(f"{what} has the shape {tuple(samples.shape)}; wanted ({channels}, samples).")
-        if not samples.is_floating_point():
-            raise AudioError(f"{what} is {samples.dtype}; wanted floats, with full scale at ±1: divide by full scale.")
-        for first in range(0, samples.shape[1], SLICE_SAMPLES):
-            part = samples[:, first : first + SLICE_SAMPLES].to("cpu", torch.float32, copy=True)
+        if block.ndim == 1 and channels == 1:
+            block = block[None]
+        if block.ndim != 2 or block.shape[0] != channels:
+            raise AudioError(f"{what} has the shape {tuple(block.shape)}; wanted ({channels}, samples).")
+        floats = block.is_floating_point() if isinstance(block, Tensor) else block.dtype.kind == "f"
+        if not floats:
+            raise AudioError(f"{what} holds {block.dtype}; wanted floats with full scale ±1: divide by full scale.")
+        for first in range(0, block.shape[1], SLICE_SAMPLES):
+            part = _float32_copy(block[:, first : first + SLICE_SAMPLES])
             if not torch.isfinite(part).all():
                 raise AudioError(f"{what} holds NaN or infinity; wanted finite samples. Repair the source first.")
             yield part
+
+
+def _float32_copy(samples: Tensor | np.ndarray) -> Tensor:
+    if isinstance(samples, Tensor):
+        return samples.detach().to("cpu", torch.float32, copy=True)
+    return torch.from_numpy(np.array(samples, dtype=np.float32))
+
+
+def whole_number(name: str, value: Any, at_least: int | None = None) -> int:
+    """`value` as an int; raises OptionError naming it unless it is a whole number of at least `at_least`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or (at_least is not None and value < at_least):
+        bound = "" if at_least is None else f" of at least {at_least}"
+        raise OptionError(f"{name} is {value!r}; wanted a whole number{bound}.")
+    return int(value)
 
 
 def check_stems(stems: Sequence[str] | str | None, known: Sequence[str], method: str) -> tuple[str, ...]:

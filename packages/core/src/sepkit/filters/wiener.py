@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import norbert
+import norbert  # type: ignore[import-untyped]
 import numpy as np
 import torch
 from einops import rearrange
@@ -17,7 +17,8 @@ def wiener_filter(stems: Tensor, mixture: Tensor, *, iterations: int = 1) -> Ten
     Each item is brought to a peak of one first and scaled back after, so the result does not depend on the level
     (norbert's regularisation is absolute). A silent mixture gives silent stems. Writes into neither argument.
     """
-    return torch.stack([_filtered(estimate, signal, iterations) for estimate, signal in zip(stems, mixture, strict=True)])
+    pairs = zip(stems, mixture, strict=True)
+    return torch.stack([_filtered(estimate, signal, iterations) for estimate, signal in pairs])
 
 
 def _filtered(stems: Tensor, mixture: Tensor, iterations: int) -> Tensor:
