@@ -65,7 +65,7 @@ def test_an_installed_plugin_is_listed_and_built(announce: Callable[..., Path]) 
     assert summaries()["plain"] == SeparatorSummary(name="plain", distribution="sepkit-plain", version="1.2")
     separator = get_separator("plain", width=5, checkpoint="here", untrained=True)
     assert isinstance(separator, Separator)
-    assert separator.given == {"checkpoint": "here", "untrained": True, "width": 5}
+    assert separator.separator.given == {"checkpoint": "here", "untrained": True, "width": 5}
 
 
 def test_the_shipped_checkpoint_fills_the_line(announce: Callable[..., Path]) -> None:
@@ -167,8 +167,8 @@ def test_registering_by_hand_is_undone() -> None:
         with pytest.raises(PluginError, match="there already"):
             registry.register("mine", Whole)
         with registry.register("mine", lambda: Whole(version=2), replace=True):
-            assert get_separator("mine").given == {"version": 2}
-        assert get_separator("mine").given == {"version": 1}
+            assert get_separator("mine").separator.given == {"version": 2}
+        assert get_separator("mine").separator.given == {"version": 1}
     assert "mine" not in summaries()
 
 

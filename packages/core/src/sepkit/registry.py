@@ -234,11 +234,10 @@ def _check_options(name: str, build: Build, given: Mapping[str, Any]) -> None:
 
 
 def _hosted(name: str, method: Any, settings: dict[str, Any]) -> Separator:
-    if isinstance(method, WindowModel):
-        from .host import HostedSeparator
+    from .host import CheckedSeparator, HostedSeparator
 
-        hosted: Separator = HostedSeparator(method, **settings)
-        return hosted
+    if isinstance(method, WindowModel):
+        return HostedSeparator(method, **settings)
     if not isinstance(method, Separator):
         raise PluginError(
             f"The method {name!r} built a {type(method).__name__}, which is neither a WindowModel (info, settings, "
@@ -248,4 +247,4 @@ def _hosted(name: str, method: Any, settings: dict[str, Any]) -> Separator:
     refused = [key for key, value in settings.items() if value != defaults.get(key)]
     if refused:
         raise OptionError(f"The method {name!r} hosts itself and cannot be given {', '.join(refused)}; leave it out.")
-    return method
+    return CheckedSeparator(method)

@@ -1,0 +1,1 @@
+"""The `sepkit` command; nothing here imports torch before a command needs it."""

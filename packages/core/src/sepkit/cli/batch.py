@@ -1,0 +1,138 @@
+"""A batch of files: checked as a whole, separated in turn or in parallel, the bad ones listed at the end."""
+
+from __future__ import annotations
+
+import signal
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import OptionError
+from ..formats import file_format
+from .inputs import Sources
+from .one_file import FileReport, failed, separate_file
+from .outputs import FileTask, Layout, check_template, plan
+from .pool import leave, separate_in_parallel
+from .progress import BatchProgress
+from .request import SeparationRequest
+from .terminal import print_error, print_note, show_warning
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How a batch is run and shown: `jobs` files at once, `json` lines instead of words, `quiet` without progress."""
+
+    request: SeparationRequest
+    out: Path
+    template: str
+    jobs: int = 1
+    json: bool = False
+    quiet: bool = False
+
+    def run(self, sources: Sources) -> bool:
+        """Separate all sources, printing a line for each; whether all went well.
+
+        Raises a SepkitError before the first file for whatever would go wrong with all of them.
+        """
+        _check_bits(self.request)
+        check_template(self.template)
+        with _unwinding_signals(), _plain_warnings():
+            reports = list(self._reports(sources))
+        return self._conclude(reports)
+
+    def _reports(self, sources: Sources) -> Iterator[FileReport]:
+        request = self.request
+        separator = request.separator()
+        request.try_on(separator)
+        stems = request.written_stems(separator.info.stems)
+        layout = Layout(self.out, self.template, request.model, stems, file_format(request.format).suffixes[0])
+        tasks = plan(sources.found, layout)
+        if not self.quiet:
+            print_note(_opening(separator, request, len(tasks)))
+        with BatchProgress(len(tasks), quiet=self.quiet) as progress:
+            for path, reason in sources.refused:
+                yield self._shown(failed(path, reason), progress)
+            workers = min(self.jobs, len(tasks))
+            for report in (self._in_parallel if workers > 1 else self._in_turn)(separator, tasks, progress):
+                progress.finish(report.input)
+                yield self._shown(report, progress)
+
+    def _in_turn(self, separator: Any, tasks: Sequence[FileTask], progress: BatchProgress) -> Iterator[FileReport]:
+        for task in tasks:
+
+            def advance(done: float, known: float, task: FileTask = task) -> None:
+                progress.advance(str(task.source), done, known)
+
+            yield separate_file(separator, self.request, task, advance)
+
+    def _in_parallel(self, separator: Any, tasks: Sequence[FileTask], progress: BatchProgress) -> Iterator[FileReport]:
+        if hasattr(separator, "close"):
+            separator.close()  # it was here to check the request; every worker loads its own
+        workers = min(self.jobs, len(tasks))
+        return separate_in_parallel(
+            self.request, tasks, workers, lambda task, done, known: progress.advance(str(task.source), done, known)
+        )
+
+    def _shown(self, report: FileReport, progress: BatchProgress) -> FileReport:
+        if self.json:
+            progress.print(report.model_dump_json())
+        elif report.status == "done":
+            folder = Path(next(iter(report.outputs.values()))).parent
+            progress.print(f"{report.input} -> {folder}: {', '.join(report.outputs)} ({report.seconds:.1f} s)")
+        elif report.status == "skipped":
+            progress.print(f"{report.input}: skipped, its stems are there already")
+        for stem, count in report.clipped_samples.items():
+            show_warning(f"{report.outputs[stem]}: {count} samples were clipped; --bits float in wav keeps them.")
+        return report
+
+    def _conclude(self, reports: Sequence[FileReport]) -> bool:
+        """List the bad files last, where they are seen."""
+        bad = [report for report in reports if report.status == "failed"]
+        if len(reports) > 1 and not self.quiet:
+            counts = {
+                state: sum(report.status == state for report in reports) for state in ("done", "skipped", "failed")
+            }
+            print_note(", ".join(f"{count} {state}" for state, count in counts.items() if count))
+        for report in bad:
+            error = str(report.error)
+            print_error(error if error.startswith(report.input) else f"{report.input}: {error}")
+        return not bad
+
+
+def _opening(separator: Any, request: SeparationRequest, files: int) -> str:
+    facts = separator.provenance() if hasattr(separator, "provenance") else {}
+    device = f" on {facts['device']} ({facts['device_reason']})" if "device" in facts else ""
+    weights = ", untrained weights" if request.untrained or not separator.info.trained else ""
+    return f"Separating {files} file{'' if files == 1 else 's'} with {request.model}{weights}{device}."
+
+
+def _check_bits(request: SeparationRequest) -> None:
+    """Refuse a sample type that the format never has, before anything is loaded."""
+    kind = file_format(request.format)
+    if request.bits is not None and request.bits not in kind.bits:
+        allowed = f"wanted {' or '.join(map(str, kind.bits))}" if kind.bits else "it is lossy, leave --bits out"
+        raise OptionError(f"--bits {request.bits} does not go with {kind.name}: {allowed}.")
+
+
+@contextmanager
+def _unwinding_signals() -> Iterator[None]:
+    """Being terminated cleans up like Ctrl-C does."""
+    try:
+        before = signal.signal(signal.SIGTERM, leave)
+    except ValueError:  # not the main thread, which alone may set handlers
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.showwarning = show_warning
+        yield

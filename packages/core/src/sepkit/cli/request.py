@@ -1,0 +1,99 @@
+"""What a `separate` run was asked to do with every file: plain values, so that worker processes get them too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from ..config import Frozen
+from ..errors import OptionError
+from ..formats import Bits
+from ..registry import get_separator
+from ..separator import Consistency, Quality, Separator
+
+RESIDUAL = "residual"
+
+
+class SeparationRequest(Frozen):
+    """The method with its settings, and what to write of each file.
+
+    `stems` None: all. `two_stems`: one stem and the rest of the mixture, named `no_<stem>`.
+    """
+
+    model: str
+    checkpoint: Path | None = None
+    untrained: bool = False
+    device: str = "auto"
+    precision: str = "fp32"
+    batch_windows: int | None = None
+    segment_seconds: float | None = None
+    overlap: float | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    stems: tuple[str, ...] | None = None
+    two_stems: str | None = None
+    residual: bool = False
+    quality: Quality = "balanced"
+    consistency: Consistency = "none"
+    seed: int = 0
+    format: str = "wav"
+    bits: Bits | None = None
+    overwrite: bool = False
+    skip_existing: bool = False
+
+    def separator(self) -> Separator:
+        """Load the method; raises what `get_separator` raises."""
+        return get_separator(
+            self.model,
+            checkpoint=self.checkpoint,
+            untrained=self.untrained,
+            device=self.device,
+            precision=self.precision,
+            batch_windows=self.batch_windows,
+            segment_seconds=self.segment_seconds,
+            overlap=self.overlap,
+            **self.options,
+        )
+
+    @property
+    def rest_name(self) -> str | None:
+        """With `two_stems`, the name of what the one stem leaves of the mixture."""
+        return None if self.two_stems is None else f"no_{self.two_stems}"
+
+    def written_stems(self, known: tuple[str, ...]) -> tuple[str, ...]:
+        """The names of the outputs, for a method with the stems `known`."""
+        if self.two_stems is not None:
+            return self.two_stems, f"no_{self.two_stems}"
+        return (self.stems or known) + ((RESIDUAL,) if self.residual else ())
+
+    def run_options(self) -> dict[str, Any]:
+        """What `separate` and `separate_stream` are called with."""
+        return {
+            "stems": (self.two_stems,) if self.two_stems is not None else self.stems,
+            "seed": self.seed,
+            "quality": self.quality,
+            "consistency": self.consistency,
+        }
+
+    def try_on(self, separator: Any) -> None:
+        """Raise what the method has against this request (stems, quality, precision, …) before any file is read."""
+        from ..quality import Budget, parse_quality
+
+        run = self
+        if isinstance(parse_quality(self.quality), Budget):
+            run = self.model_copy(update={"quality": "fast"})  # a budget is timed on each file's own length
+        if hasattr(separator, "separate_stream"):
+            separator.separate_stream((), separator.info.sample_rate, separator.info.channels, 0, **run.run_options())
+
+    def checked(self) -> SeparationRequest:
+        """This request; raises OptionError for wishes that exclude each other."""
+        if self.two_stems is not None and self.stems is not None:
+            raise OptionError("--two-stems and --stems exclude each other: keep one.")
+        if self.two_stems is not None and self.residual:
+            raise OptionError(f"--two-stems {self.two_stems} writes the rest as no_{self.two_stems}; drop --residual.")
+        if self.overwrite and self.skip_existing:
+            raise OptionError("--overwrite and --skip-existing exclude each other: keep one.")
+        if self.checkpoint is not None and self.untrained:
+            raise OptionError("--checkpoint and --untrained exclude each other: keep one.")
+        return self
