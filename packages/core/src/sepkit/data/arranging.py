@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .dice import Random
 from .grooves import DRUM_STYLES, drum_bar
 
 SCALES = {
@@ -17,8 +18,19 @@ SCALES = {
 }
 # How likely a role plays in a section of each kind.
 SECTION_ENERGY = {"intro": 0.45, "verse": 0.7, "chorus": 0.95, "break": 0.3, "drop": 0.95, "outro": 0.5}
-SECTION_VOICE = {"intro": 0.15, "verse": 0.92, "chorus": 0.92, "break": 0.45, "drop": 0.4, "outro": 0.3}
-BASS_LINES = ("roots", "eighths", "offbeat", "octaves", "sustained", "sixteenths", "syncopated", "walking", "acid", "dotted")
+SECTION_VOICE = {"intro": 0.15, "verse": 0.92, "chorus": 0.92, "break": 0.5, "drop": 0.5, "outro": 0.4}
+BASS_LINES = (
+    "roots",
+    "eighths",
+    "offbeat",
+    "octaves",
+    "sustained",
+    "sixteenths",
+    "syncopated",
+    "walking",
+    "acid",
+    "dotted",
+)
 CHORD_ROLES = ("pad", "comp", "stab", "arp", "pluck", "lead", "riff")
 
 
@@ -58,13 +70,19 @@ class Song:
         return DRUM_STYLES[self.style].electronic
 
 
-def compose(rng: np.random.Generator, seconds: float, *, electronic: float = 0.7, chord_parts: int | None = None) -> Song:
-    """A new song of about `seconds`, all choices from `rng`; `electronic` is the chance of an electronic style."""
-    names = [name for name, style in DRUM_STYLES.items() if style.electronic == (rng.random() < electronic)]
-    name = names[int(rng.integers(len(names)))] if names else "pop"
+def compose(
+    rng: Random, seconds: float, *, electronic: float = 0.7, chord_parts: int | None = None, fullness: float = 1.0
+) -> Song:
+    """A new song of about `seconds`, all choices from `rng`.
+
+    `electronic` is the chance of an electronic style; `fullness` above 1 leaves fewer parts out of fewer sections.
+    """
+    machines = bool(rng.random() < electronic)
+    names = [name for name, style in DRUM_STYLES.items() if style.electronic == machines]
+    name = names[int(rng.integers(len(names)))]
     style = DRUM_STYLES[name]
     tempo = float(rng.uniform(*style.beats_per_minute))
-    grid = _Grid(rng, tempo, seconds, name)
+    grid = _Grid(rng, tempo, seconds, name, fullness)
     roles = ["pad"] + [str(r) for r in rng.choice(CHORD_ROLES, chord_parts or int(rng.integers(2, 5)), replace=False)]
     parts = [Part("drums", "drums", grid.drums()), Part("bass", "bass", grid.bass())]
     parts += [Part("other", role, grid.chords(role)) for role in dict.fromkeys(roles)]
@@ -75,8 +93,8 @@ def compose(rng: np.random.Generator, seconds: float, *, electronic: float = 0.7
 class _Grid:
     """Bars with a section kind and a chord each; turns bar-wise ideas into notes in seconds."""
 
-    def __init__(self, rng: np.random.Generator, tempo: float, seconds: float, style: str):
-        self.rng, self.style, self.total_seconds = rng, style, seconds
+    def __init__(self, rng: Random, tempo: float, seconds: float, style: str, fullness: float):
+        self.rng, self.style, self.fullness = rng, style, fullness
         self.step_seconds = 60 / tempo / 4
         self.swing = float(rng.choice([0, 0, 0, 0.1, 0.2, 0.33]))
         self.root = int(rng.integers(12))
@@ -85,7 +103,9 @@ class _Grid:
         self.bars = int(np.ceil(seconds / (16 * self.step_seconds)))
         self.sections = self._sections()
         self.degrees = self._degrees()
-        self.tightness = float(rng.choice([0.0, 0.002, 0.006, 0.012]))  # seconds of random timing, one standard deviation
+        self.tightness = float(
+            rng.choice([0.0, 0.002, 0.006, 0.012])
+        )  # seconds of random timing, one standard deviation
         self.gate = float(rng.uniform(0.3, 1.0))
 
     def _sections(self) -> list[tuple[str, int, int]]:
@@ -102,12 +122,25 @@ class _Grid:
     def _degrees(self) -> list[int]:
         """One scale degree for each bar: a loop of four (or two, or eight) that changes with the section kind."""
         loops: dict[str, list[int]] = {}
-        base = [[0, 5, 3, 4], [0, 4, 5, 3], [5, 3, 0, 4], [0, 0, 3, 4], [0, 3], [0, 6, 5, 6], [1, 4, 0, 0], [0, 2, 3, 5]]
+        base = [
+            [0, 5, 3, 4],
+            [0, 4, 5, 3],
+            [5, 3, 0, 4],
+            [0, 0, 3, 4],
+            [0, 3],
+            [0, 6, 5, 6],
+            [1, 4, 0, 0],
+            [0, 2, 3, 5],
+        ]
         degrees = []
         for kind, first, last in self.sections:
             if kind not in loops:
                 drawn = self.rng.random() < 0.3
-                loops[kind] = [int(d) for d in self.rng.integers(0, 7, 4)] if drawn else list(base[int(self.rng.integers(len(base)))])
+                loops[kind] = (
+                    [int(d) for d in self.rng.integers(0, 7, 4)]
+                    if drawn
+                    else list(base[int(self.rng.integers(len(base)))])
+                )
             degrees += [loops[kind][(bar - first) % len(loops[kind])] for bar in range(first, last)]
         return degrees
 
@@ -120,7 +153,9 @@ class _Grid:
     def note(self, bar: int, step: float, length_steps: float, pitch: float, velocity: float) -> Note:
         swing = self.swing if int(step) % 2 == 1 else 0.0
         start = (bar * 16 + step + swing) * self.step_seconds + self.rng.normal(0, self.tightness)
-        return Note(max(0.0, float(start)), length_steps * self.step_seconds, pitch, float(np.clip(velocity, 0.05, 1.0)))
+        return Note(
+            max(0.0, float(start)), length_steps * self.step_seconds, pitch, float(np.clip(velocity, 0.05, 1.0))
+        )
 
     def active(self, chances: dict[str, float], scale: float = 1.0) -> list[tuple[str, int]]:
         """(section kind, bar) of the bars in which a part plays; it enters and leaves at section borders."""
@@ -128,7 +163,7 @@ class _Grid:
         bars = []
         for kind, first, last in self.sections:
             if kind not in memory or self.rng.random() < 0.3:
-                memory[kind] = bool(self.rng.random() < min(0.97, chances[kind] * scale))
+                memory[kind] = bool(self.rng.random() < min(0.97, chances[kind] * scale * self.fullness))
             bars += [(kind, bar) for bar in range(first, last) if memory[kind]]
         return bars
 
@@ -183,10 +218,17 @@ class _Grid:
             return [(s, 2.6 * gate + 0.3, 0, 0.9) for s in (0, 3, 6, 8, 11, 14)]
         if line == "syncopated":
             steps = sorted({0, *(int(s) for s in rng.choice(np.arange(1, 16), int(rng.integers(3, 6)), replace=False))})
-            ends = steps[1:] + [16]
-            return [(s, (e - s) * (0.5 + 0.5 * gate), int(rng.choice([0, 0, 0, 12, 4])), 0.85) for s, e in zip(steps, ends)]
+            ends = [*steps[1:], 16]
+            return [
+                (s, (e - s) * (0.5 + 0.5 * gate), int(rng.choice([0, 0, 0, 12, 4])), 0.85)
+                for s, e in zip(steps, ends, strict=True)
+            ]
         offsets = [0, 0, 0, 12, 0, 2, 4, 6] if line == "acid" else [0, 0, 0, 0, 0, 0, 12]
-        return [(s, 0.9 * gate + 0.1, int(rng.choice(offsets)), float(rng.uniform(0.5, 1))) for s in range(16) if rng.random() < 0.85]
+        return [
+            (s, 0.9 * gate + 0.1, int(rng.choice(offsets)), float(rng.uniform(0.5, 1)))
+            for s in range(16)
+            if rng.random() < 0.85
+        ]
 
     def chords(self, role: str) -> tuple[Note, ...]:
         rng = self.rng
@@ -222,11 +264,13 @@ class _Grid:
         if role == "pad":
             return [(0, 16)]
         if role == "stab":
-            return [(s, float(rng.uniform(0.5, 1.5))) for s in ([2, 6, 10, 14] if rng.random() < 0.5 else [0, 3, 6, 10, 12])]
+            return [
+                (s, float(rng.uniform(0.5, 1.5))) for s in ([2, 6, 10, 14] if rng.random() < 0.5 else [0, 3, 6, 10, 12])
+            ]
         if role == "riff":
             return [(s, 1.7) for s in range(0, 16, 2) if rng.random() < 0.85]
         steps = sorted({0, *(int(s) for s in rng.choice(np.arange(2, 16), int(rng.integers(1, 6)), replace=False))})
-        return [(s, max(0.8, (e - s) * 0.9)) for s, e in zip(steps, steps[1:] + [16])]
+        return [(s, max(0.8, (e - s) * 0.9)) for s, e in zip(steps, [*steps[1:], 16], strict=True)]
 
     def _melody_pattern(self) -> list[list[tuple[float, float, int, float]]]:
         """Two bars of (step, length, degrees above the chord's root, velocity)."""
@@ -247,8 +291,8 @@ class _Grid:
         phrases: list[tuple[Note, ...]] = []
         bars = [bar for _, bar in self.active(SECTION_VOICE)]
         hooks = [self._melody_pattern() for _ in range(3)]
-        density = float(self.rng.uniform(0.55, 1.0))
-        for i, bar in enumerate(bars):
+        density = float(self.rng.uniform(0.7, 1.0))
+        for bar in bars:
             if self.rng.random() > density:
                 continue
             pattern = hooks[(bar // 4) % 3][bar % 2]

@@ -8,22 +8,49 @@ import numpy as np
 from scipy.signal import butter, sosfilt
 
 from .arranging import Note
+from .dice import Random
 from .grooves import CLAP, CLOSED, CONGA, COWBELL, KICK, OPEN, PEDAL, RIDE, RIM, SHAKER, SNARE, TAMBOURINE
 
 METAL = (205.3, 304.4, 369.6, 522.7, 540.0, 800.0)  # Hz: six square waves that do not agree
-PAN = {CLOSED: 0.25, OPEN: 0.25, PEDAL: 0.25, RIDE: -0.4, 49: -0.3, SHAKER: 0.5, COWBELL: -0.3, TAMBOURINE: 0.4, CONGA: -0.4, 41: 0.4, 45: 0.15, 47: -0.1, 50: -0.35}
+PAN = {
+    CLOSED: 0.25,
+    OPEN: 0.25,
+    PEDAL: 0.25,
+    RIDE: -0.4,
+    49: -0.3,
+    SHAKER: 0.5,
+    COWBELL: -0.3,
+    TAMBOURINE: 0.4,
+    CONGA: -0.4,
+    41: 0.4,
+    45: 0.15,
+    47: -0.1,
+    50: -0.35,
+}
 
 
 class DrumMachine:
     """A kit: `play(notes, …)` renders General MIDI drum notes to (2, t) float32."""
 
-    def __init__(self, rng: np.random.Generator, sample_rate: int):
+    def __init__(self, rng: Random, sample_rate: int):
         self.rng, self.sample_rate = rng, sample_rate
         self.tune = float(rng.uniform(0.85, 1.2))
         self.drive = float(rng.choice([0.0, 0.5, 2.0]))
         self.width = float(rng.uniform(0, 1))
-        self.kick = (rng.uniform(42, 62), rng.uniform(120, 420), rng.uniform(0.012, 0.06), rng.uniform(0.12, 0.7), rng.uniform(0, 0.6))
-        self.snare = (rng.uniform(150, 230), rng.uniform(0.06, 0.18), rng.uniform(0.08, 0.28), rng.uniform(0.25, 0.75), rng.uniform(1200, 5000))
+        self.kick = (
+            rng.uniform(42, 62),
+            rng.uniform(120, 420),
+            rng.uniform(0.012, 0.06),
+            rng.uniform(0.12, 0.7),
+            rng.uniform(0, 0.6),
+        )
+        self.snare = (
+            rng.uniform(150, 230),
+            rng.uniform(0.06, 0.18),
+            rng.uniform(0.08, 0.28),
+            rng.uniform(0.25, 0.75),
+            rng.uniform(1200, 5000),
+        )
         self.hat = (rng.uniform(0.02, 0.07), rng.uniform(0.15, 0.6), rng.uniform(0, 1), rng.uniform(5000, 9000))
         self.cache: dict[int, list[np.ndarray]] = {}
 
@@ -53,7 +80,9 @@ class DrumMachine:
 
     def _metal(self, t: np.ndarray, high_hz: float) -> np.ndarray:
         squares = sum(np.sign(np.sin(2 * np.pi * f * self.tune * 1.6 * t + i)) for i, f in enumerate(METAL)) / 6
-        return sosfilt(butter(3, min(high_hz, 0.4 * self.sample_rate), "highpass", fs=self.sample_rate, output="sos"), squares)
+        return sosfilt(
+            butter(3, min(high_hz, 0.4 * self.sample_rate), "highpass", fs=self.sample_rate, output="sos"), squares
+        )
 
     def _hit(self, drum: int) -> np.ndarray:
         if drum == KICK:
@@ -73,10 +102,22 @@ class DrumMachine:
         if drum == COWBELL:
             t = self._time(0.4)
             two = np.sign(np.sin(2 * np.pi * 540 * self.tune * t)) + np.sign(np.sin(2 * np.pi * 800 * self.tune * t))
-            return 0.25 * sosfilt(butter(1, (500, 4000), "bandpass", fs=self.sample_rate, output="sos"), two) * np.exp(-t / 0.08)
+            return (
+                0.25
+                * sosfilt(butter(1, (500, 4000), "bandpass", fs=self.sample_rate, output="sos"), two)
+                * np.exp(-t / 0.08)
+            )
         if drum == RIM:
             t = self._time(0.08)
-            return 0.5 * (np.sin(2 * np.pi * 1750 * self.tune * t) + 0.5 * np.sin(2 * np.pi * 480 * t) + 0.3 * self._noise(t, 3000.0)) * np.exp(-t / 0.012)
+            return (
+                0.5
+                * (
+                    np.sin(2 * np.pi * 1750 * self.tune * t)
+                    + 0.5 * np.sin(2 * np.pi * 480 * t)
+                    + 0.3 * self._noise(t, 3000.0)
+                )
+                * np.exp(-t / 0.012)
+            )
         return self._tom({41: 80, 45: 110, 47: 140, 50: 180, CONGA: 260}.get(drum, 150))
 
     def _kick(self) -> np.ndarray:
@@ -91,22 +132,34 @@ class DrumMachine:
         tone, tone_decay, noise_decay, noisy, band = self.snare
         t = self._time(0.6)
         bend = tone * self.tune * (1 + 0.6 * np.exp(-t / 0.01))
-        shell = np.sin(2 * np.pi * np.cumsum(bend) / self.sample_rate) + 0.5 * np.sin(2 * np.pi * np.cumsum(bend * 1.72) / self.sample_rate)
+        shell = np.sin(2 * np.pi * np.cumsum(bend) / self.sample_rate) + 0.5 * np.sin(
+            2 * np.pi * np.cumsum(bend * 1.72) / self.sample_rate
+        )
         rattle = self._noise(t, (band * 0.4, band * 4)) + 0.6 * self._noise(t, 6000.0)
         return 0.8 * ((1 - noisy) * shell * np.exp(-t / tone_decay) + 1.4 * noisy * rattle * np.exp(-t / noise_decay))
 
     def _clap(self) -> np.ndarray:
         t = self._time(0.5)
         bursts = sum(np.exp(-np.maximum(t - d, 0) / 0.006) * (t >= d) for d in (0, 0.011, 0.021))
-        return 0.9 * self._noise(t, (800 * self.tune, 3500 * self.tune)) * (bursts + np.exp(-np.maximum(t - 0.03, 0) / 0.09) * (t >= 0.03))
+        return (
+            0.9
+            * self._noise(t, (800 * self.tune, 3500 * self.tune))
+            * (bursts + np.exp(-np.maximum(t - 0.03, 0) / 0.09) * (t >= 0.03))
+        )
 
     def _cymbal(self, drum: int) -> np.ndarray:
         closed, opened, metallic, high = self.hat
         decay = {CLOSED: closed, PEDAL: closed * 1.3, OPEN: opened * 0.5, RIDE: 0.5, 49: 1.0}[drum]
         t = self._time(min(3.5, decay * 6))
-        y = metallic * 2.0 * self._metal(t, high) + (1 - 0.7 * metallic) * self._noise(t, high if drum != 49 else 3500.0)
+        y = metallic * 2.0 * self._metal(t, high) + (1 - 0.7 * metallic) * self._noise(
+            t, high if drum != 49 else 3500.0
+        )
         ping = 0.25 * np.sin(2 * np.pi * 3100 * self.tune * t) * np.exp(-t / 0.3) if drum == RIDE else 0
-        return 0.35 * (y * (0.3 * np.exp(-t / (decay * 0.15)) + 0.7 * np.exp(-t / decay)) + ping) * np.minimum((t[-1] - t) / 0.01, 1)
+        return (
+            0.35
+            * (y * (0.3 * np.exp(-t / (decay * 0.15)) + 0.7 * np.exp(-t / decay)) + ping)
+            * np.minimum((t[-1] - t) / 0.01, 1)
+        )
 
     def _tom(self, hz: float) -> np.ndarray:
         t = self._time(0.7)

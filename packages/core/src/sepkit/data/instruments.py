@@ -11,6 +11,7 @@ from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 from scipy.signal import lfilter
 
 from .arranging import Note
+from .dice import Random
 
 TABLE_SAMPLES = 2048
 FILTER_STEPS = 6
@@ -41,19 +42,23 @@ class Patch:
     glide_seconds: float = 0.0
 
 
-def random_patch(rng: np.random.Generator, role: str) -> Patch:
+def random_patch(rng: Random, role: str) -> Patch:
     """A sound that suits a role (bass, pad, comp, stab, arp, pluck, lead or riff)."""
     engine = str(rng.choice(["analog", "fm", "pluck", "bells"], p=_ENGINES.get(role, (0.7, 0.2, 0.05, 0.05))))
     long = role == "pad"
     voices = int(rng.choice([1, 2, 3, 5])) if role != "bass" else int(rng.choice([1, 1, 2, 3]))
     return Patch(
         engine=engine,
-        shape=str(rng.choice(["saw", "square", "pulse", "triangle", "sine", "organ"], p=[0.4, 0.2, 0.15, 0.1, 0.05, 0.1])),
+        shape=str(
+            rng.choice(["saw", "square", "pulse", "triangle", "sine", "organ"], p=[0.4, 0.2, 0.15, 0.1, 0.05, 0.1])
+        ),
         voices=voices,
         detune_cents=float(rng.uniform(4, 28 if role != "bass" else 12)),
         sub=float(rng.choice([0, 0.3, 0.7])) if role == "bass" else 0.0,
         noise=float(rng.choice([0, 0, 0.02, 0.06])),
-        cutoff_hz=float(np.exp(rng.uniform(np.log(250 if role == "bass" else 700), np.log(3000 if role == "bass" else 12000)))),
+        cutoff_hz=float(
+            np.exp(rng.uniform(np.log(250 if role == "bass" else 700), np.log(3000 if role == "bass" else 12000)))
+        ),
         resonance=float(rng.uniform(0.6, 5.0 if role in ("bass", "arp", "riff") else 2.0)),
         sweep_octaves=float(rng.choice([0, 1, 2, 3])) * (1 if rng.random() < 0.85 else -0.5),
         sweep_seconds=float(rng.uniform(0.05, 2.0 if long else 0.5)),
@@ -78,7 +83,7 @@ _ENGINES = {
 }
 
 
-def play(patch: Patch, notes: Iterable[Note], length_samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def play(patch: Patch, notes: Iterable[Note], length_samples: int, sample_rate: int, rng: Random) -> np.ndarray:
     """The notes as (2, length) float32; equal notes share one rendering, with phases drawn from `rng`."""
     out = np.zeros((2, length_samples), dtype=np.float32)
     cache: dict[tuple[float, int, float], np.ndarray] = {}
@@ -98,7 +103,7 @@ def play(patch: Patch, notes: Iterable[Note], length_samples: int, sample_rate: 
     return out
 
 
-def _note(patch: Patch, pitch: float, seconds: float, glide_from: float, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def _note(patch: Patch, pitch: float, seconds: float, glide_from: float, sample_rate: int, rng: Random) -> np.ndarray:
     length = round((seconds + patch.release_seconds) * sample_rate) + 64
     t = np.arange(length, dtype=np.float32) / np.float32(sample_rate)
     raw = _ENGINE_CODE[patch.engine](patch, pitch, glide_from, t, sample_rate, rng)
@@ -135,7 +140,7 @@ def _turns(frequency: np.ndarray | float, t: np.ndarray, sample_rate: int) -> np
     return np.cumsum(frequency) / sample_rate
 
 
-def _analog(patch: Patch, pitch: float, glide_from: float, t: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def _analog(patch: Patch, pitch: float, glide_from: float, t: np.ndarray, sample_rate: int, rng: Random) -> np.ndarray:
     turns = _turns(_frequency(patch, pitch, glide_from, t), t, sample_rate)
     out = np.zeros((2, len(t)), dtype=np.float32)
     top = 440.0 * 2.0 ** ((max(pitch, glide_from) + 1 - 69) / 12)
@@ -153,7 +158,7 @@ def _analog(patch: Patch, pitch: float, glide_from: float, t: np.ndarray, sample
     return out
 
 
-def _fm(patch: Patch, pitch: float, glide_from: float, t: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def _fm(patch: Patch, pitch: float, glide_from: float, t: np.ndarray, sample_rate: int, rng: Random) -> np.ndarray:
     turns = _turns(_frequency(patch, pitch, glide_from, t), t, sample_rate)
     depth = patch.index * (0.25 + 0.75 * np.exp(-t / patch.sweep_seconds)) * min(1.0, 2.0 ** ((60 - pitch) / 18))
     wide = []
@@ -163,7 +168,7 @@ def _fm(patch: Patch, pitch: float, glide_from: float, t: np.ndarray, sample_rat
     return np.stack(wide).astype(np.float32)
 
 
-def _pluck(patch: Patch, pitch: float, glide_from: float, t: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def _pluck(patch: Patch, pitch: float, glide_from: float, t: np.ndarray, sample_rate: int, rng: Random) -> np.ndarray:
     """Karplus-Strong: a burst of noise in a loop that loses its highs."""
     period = sample_rate / (440.0 * 2.0 ** ((pitch - 69) / 12)) - 0.5
     whole = max(2, int(period))
@@ -177,13 +182,17 @@ def _pluck(patch: Patch, pitch: float, glide_from: float, t: np.ndarray, sample_
     return np.stack([y, y]).astype(np.float32)
 
 
-def _bells(patch: Patch, pitch: float, glide_from: float, t: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+def _bells(patch: Patch, pitch: float, glide_from: float, t: np.ndarray, sample_rate: int, rng: Random) -> np.ndarray:
     base = 440.0 * 2.0 ** ((pitch - 69) / 12)
     ratios = (1, 2.0, 3.01, 4.2, 5.43, 6.8) if patch.ratio > 2 else (1, 2.76, 5.4, 8.9)
     y = np.zeros(len(t))
     for i, ratio in enumerate(ratios):
         if base * ratio < 0.45 * sample_rate:
-            y += np.sin(2 * np.pi * ((base * ratio * t.astype(np.float64)) % 1)) * np.exp(-t * (1 + i) * 1.5 / patch.decay_seconds) / (1 + i)
+            y += (
+                np.sin(2 * np.pi * ((base * ratio * t.astype(np.float64)) % 1))
+                * np.exp(-t * (1 + i) * 1.5 / patch.decay_seconds)
+                / (1 + i)
+            )
     return np.stack([y, y]).astype(np.float32)
 
 
@@ -226,7 +235,9 @@ def _swept(patch: Patch, x: np.ndarray, pitch: float, sample_rate: int) -> np.nd
     size = next_fast_len(length + 2048, real=True)
     spectrum, f = rfft(x, size), rfftfreq(size, 1 / sample_rate).astype(np.float32)
     steps = 1 if not patch.sweep_octaves else FILTER_STEPS
-    moved = patch.sweep_octaves * np.exp(-np.arange(length) / (patch.sweep_seconds * sample_rate)) if steps > 1 else None
+    moved = (
+        patch.sweep_octaves * np.exp(-np.arange(length) / (patch.sweep_seconds * sample_rate)) if steps > 1 else None
+    )
     out = np.zeros_like(x)
     for k in range(steps):
         fc = np.clip(cutoff * 2.0 ** (patch.sweep_octaves * k / max(steps - 1, 1)), 60, 0.45 * sample_rate)

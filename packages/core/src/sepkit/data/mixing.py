@@ -7,6 +7,8 @@ from scipy.fft import irfft, next_fast_len, rfft
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
 from scipy.signal import butter, sosfilt
 
+from .dice import Random
+
 HOP = 64  # samples between the points of a gain curve
 
 
@@ -14,7 +16,9 @@ def rms_db(x: np.ndarray, sample_rate: int, active_db: float = -60.0) -> float:
     """Level of the sounding parts: the mean power of the 0.4 s blocks above `active_db`, in dB; -inf for silence."""
     block = round(0.4 * sample_rate)
     whole = x[:, : x.shape[1] // block * block].reshape(x.shape[0], -1, block)
-    power = np.mean(np.square(whole, dtype=np.float64), axis=(0, 2)) if whole.size else np.mean(np.square(x), keepdims=True)
+    power = (
+        np.mean(np.square(whole, dtype=np.float64), axis=(0, 2)) if whole.size else np.mean(np.square(x), keepdims=True)
+    )
     loud = power[power > 10 ** (active_db / 10)]
     return float(10 * np.log10(loud.mean())) if loud.size else float("-inf")
 
@@ -36,24 +40,37 @@ def shelf(sample_rate: int, hz: float, gain_db: float, high: bool) -> np.ndarray
     return np.array([[*(v / d[0] for v in b), 1.0, d[1] / d[0], d[2] / d[0]]])
 
 
-def equalised(rng: np.random.Generator, x: np.ndarray, sample_rate: int, stem: str) -> np.ndarray:
+def equalised(rng: Random, x: np.ndarray, sample_rate: int, stem: str) -> np.ndarray:
     """A few random bands and shelves, and the high pass that the stem usually gets."""
     floor = {"vocals": (60, 160), "drums": (15, 35), "bass": (20, 45), "other": (30, 250)}.get(stem, (20, 60))
     sections = [butter(2, rng.uniform(*floor), "highpass", fs=sample_rate, output="sos")]
     for _ in range(int(rng.integers(0, 4))):
-        sections.append(peaking(sample_rate, float(np.exp(rng.uniform(np.log(80), np.log(9000)))), float(rng.normal(0, 3)), float(rng.uniform(0.5, 2.5))))
+        sections.append(
+            peaking(
+                sample_rate,
+                float(np.exp(rng.uniform(np.log(80), np.log(9000)))),
+                float(rng.normal(0, 3)),
+                float(rng.uniform(0.5, 2.5)),
+            )
+        )
     sections.append(shelf(sample_rate, float(rng.uniform(100, 400)), float(rng.normal(0, 2)), False))
     sections.append(shelf(sample_rate, float(rng.uniform(3000, 9000)), float(rng.normal(0.5, 2.5)), True))
     return sosfilt(np.concatenate(sections), x, axis=-1).astype(np.float32)
 
 
-def impulse_response(rng: np.random.Generator, sample_rate: int, decay_seconds: float) -> np.ndarray:
+def impulse_response(rng: Random, sample_rate: int, decay_seconds: float) -> np.ndarray:
     """A room (2, n): early echoes, then noise that decays faster at high frequencies; unit energy in each channel."""
     t = np.arange(round(decay_seconds * 1.1 * sample_rate)) / sample_rate
     ir = np.zeros((2, len(t)))
     delay = rng.uniform(0.0, 0.04)
-    for low, high, factor in ((80, 500, 1.1), (500, 3000, 1.0), (3000, min(12000, 0.45 * sample_rate), rng.uniform(0.3, 0.7))):
-        band = sosfilt(butter(1, (low, high), "bandpass", fs=sample_rate, output="sos"), rng.standard_normal((2, len(t))), axis=-1)
+    for low, high, factor in (
+        (80, 500, 1.1),
+        (500, 3000, 1.0),
+        (3000, min(12000, 0.45 * sample_rate), rng.uniform(0.3, 0.7)),
+    ):
+        band = sosfilt(
+            butter(1, (low, high), "bandpass", fs=sample_rate, output="sos"), rng.standard_normal((2, len(t))), axis=-1
+        )
         ir += band * np.exp(-6.9 * np.maximum(t - delay, 0) / (decay_seconds * factor)) * (t >= delay)
     for _ in range(int(rng.integers(4, 12))):
         ir[int(rng.integers(2)), min(len(t) - 1, round(rng.uniform(0.003, 0.06) * sample_rate))] += rng.normal(0, 4)
@@ -66,7 +83,9 @@ def convolved(x: np.ndarray, ir: np.ndarray) -> np.ndarray:
     return irfft(rfft(x, size) * rfft(ir, size), size)[:, : x.shape[1]].astype(np.float32)
 
 
-def echoes(x: np.ndarray, delay_seconds: float, feedback: float, sample_rate: int, ping_pong: bool = True) -> np.ndarray:
+def echoes(
+    x: np.ndarray, delay_seconds: float, feedback: float, sample_rate: int, ping_pong: bool = True
+) -> np.ndarray:
     """Repeats only, each darker and softer than the last, from side to side where asked."""
     out, tap = np.zeros_like(x), x
     dark = butter(1, min(4500, 0.4 * sample_rate), "lowpass", fs=sample_rate, output="sos")
@@ -90,7 +109,9 @@ def _spread(gain: np.ndarray, length: int) -> np.ndarray:
     return np.interp(np.arange(length), (np.arange(len(gain)) + 0.5) * HOP, gain).astype(np.float32)
 
 
-def compressed(x: np.ndarray, sample_rate: int, threshold_db: float, ratio: float, attack_seconds: float, release_seconds: float) -> np.ndarray:
+def compressed(
+    x: np.ndarray, sample_rate: int, threshold_db: float, ratio: float, attack_seconds: float, release_seconds: float
+) -> np.ndarray:
     """Feed-forward compressor; the threshold is relative to the signal's own level, so it always does something."""
     level = 20 * np.log10(_curve(x, "rms") + 1e-7)
     over = np.maximum(level - (rms_db(x, sample_rate) + threshold_db), 0) * (1 - 1 / ratio)
@@ -108,11 +129,17 @@ def saturated(x: np.ndarray, drive: float) -> np.ndarray:
     return (np.tanh(x * scale) / scale).astype(np.float32) if drive > 0 else x
 
 
-def pumping(kick_seconds: tuple[float, ...], length: int, sample_rate: int, depth: float, recover_seconds: float) -> np.ndarray:
+def pumping(
+    kick_seconds: tuple[float, ...], length: int, sample_rate: int, depth: float, recover_seconds: float
+) -> np.ndarray:
     """Side-chain gain (t,): drops by `depth` (0 to 1) at each kick and recovers."""
     t = np.arange(-(-length // HOP)) * (HOP / sample_rate)
     last = np.searchsorted(np.asarray(kick_seconds), t, side="right") - 1
-    since = np.where(last >= 0, t - np.asarray(kick_seconds)[np.maximum(last, 0)], 1e9) if len(kick_seconds) else np.full(len(t), 1e9)
+    since = (
+        np.where(last >= 0, t - np.asarray(kick_seconds)[np.maximum(last, 0)], 1e9)
+        if len(kick_seconds)
+        else np.full(len(t), 1e9)
+    )
     return _spread(1 - depth * np.exp(-((since / recover_seconds) ** 2)), length)
 
 

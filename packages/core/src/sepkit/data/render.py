@@ -1,6 +1,6 @@
 """Make a dataset of stems whose licence is clear: composed songs, MIDI and sung lines, mixed like records.
 
-    python -m sepkit.data.render --out rendered --count 90 --seconds 60 --seed 0 --jobs 2
+python -m sepkit.data.render --out rendered --count 90 --seconds 60 --seed 0 --jobs 2
 """
 
 from __future__ import annotations
@@ -51,13 +51,19 @@ def midi_files(folder: Path, manifest: Path | None, licences: Sequence[str]) -> 
     """
     manifest = manifest or folder / "manifest.csv"
     if not manifest.is_file():
-        raise DatasetError(f"{manifest} is not there: a MIDI folder needs a manifest with the columns file, split, source, licence.")
+        raise DatasetError(
+            f"{manifest} is not there: a MIDI folder needs a manifest with the columns file, split, source, licence."
+        )
     with manifest.open(newline="", encoding="utf-8") as rows:
         table = list(csv.DictReader(rows))
     kept = [r for r in table if any(word.lower() in (r.get("licence") or "").lower() for word in licences)]
-    found = tuple((folder / r["file"], r.get("split", "train"), r["licence"]) for r in kept if (folder / r["file"]).is_file())
+    found = tuple(
+        (folder / r["file"], r.get("split", "train"), r["licence"]) for r in kept if (folder / r["file"]).is_file()
+    )
     if not found:
-        raise DatasetError(f"No MIDI file in {folder} whose licence contains one of {list(licences)} ({len(table)} rows in {manifest.name}).")
+        raise DatasetError(
+            f"No MIDI file in {folder} whose licence contains one of {list(licences)} ({len(table)} rows in {manifest.name})."
+        )
     return found
 
 
@@ -76,7 +82,9 @@ def render_track(plan: RenderPlan, index: int) -> dict:
     for stem, x in stems.items():
         samples = np.round(x * 32767).astype(np.int16)
         soundfile.write(part / f"{stem}.flac", samples.T, SAMPLE_RATE, subtype="PCM_16")
-    (part / "track.json").write_text(json.dumps({"seed": plan.seed, "index": index, **facts}, indent=1), encoding="utf-8")
+    (part / "track.json").write_text(
+        json.dumps({"seed": plan.seed, "index": index, **facts}, indent=1), encoding="utf-8"
+    )
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
     return facts
@@ -95,22 +103,38 @@ def mixed_track(plan: RenderPlan, rng: np.random.Generator, split: str) -> tuple
             song = Song(plan.seconds, song.beats_per_minute, "rock", midi.parts, song.phrases, midi.kick_seconds)
             style = f"midi {path.name}"
             sources.add(f"MIDI {path.parent.name}/{path.name}: {licence}")
-    absent = {stem for stem in STEMS if rng.random() < {"vocals": 0.08, "drums": 0.07, "bass": 0.07, "other": 0.03}[stem]}
+    absent = {
+        stem for stem in STEMS if rng.random() < {"vocals": 0.08, "drums": 0.07, "bass": 0.07, "other": 0.03}[stem]
+    }
     stems = {stem: np.zeros((2, length), dtype=np.float32) for stem in STEMS}
     room = mixing.impulse_response(rng, SAMPLE_RATE, float(np.exp(rng.uniform(np.log(0.3), np.log(3.0)))))
     for i, part in enumerate(song.parts):
         if part.stem not in absent:
-            stems[part.stem] += _dressed(rng, _played(plan, rng, song, part, programs.get(i), length, sources), song, part)
+            stems[part.stem] += _dressed(
+                rng, _played(plan, rng, song, part, programs.get(i), length, sources), song, part
+            )
     if plan.voices and "vocals" not in absent and song.phrases:
         stems["vocals"] = _vocals(rng, song, length, room)
         sources.add(voices.VOICE_LICENCE)
     for stem in STEMS[1:]:
         stems[stem] = _bus(rng, stems[stem], stem, room, song)
-    return _balanced(rng, stems), {"style": style, "beats_per_minute": round(song.beats_per_minute, 2), "sources": sorted(sources)}
+    return _balanced(rng, stems), {
+        "style": style,
+        "beats_per_minute": round(song.beats_per_minute, 2),
+        "sources": sorted(sources),
+    }
 
 
-def _played(plan: RenderPlan, rng: np.random.Generator, song: Song, part: Part, program: int | None, length: int, sources: set[str]) -> np.ndarray:
-    electronic = program is None and rng.random() < (0.75 if song.electronic else 0.2) or not plan.soundfonts
+def _played(
+    plan: RenderPlan,
+    rng: np.random.Generator,
+    song: Song,
+    part: Part,
+    program: int | None,
+    length: int,
+    sources: set[str],
+) -> np.ndarray:
+    electronic = (program is None and rng.random() < (0.75 if song.electronic else 0.2)) or not plan.soundfonts
     if electronic:
         sources.add("sound synthesised by sepkit's own code")
         if part.stem == "drums":
@@ -130,10 +154,16 @@ def _dressed(rng: np.random.Generator, x: np.ndarray, song: Song, part: Part) ->
         return x
     x = x * np.float32(10 ** ((-20 - level + (rng.normal(0, 3.5) if part.stem == "other" else 0)) / 20))
     if part.stem == "other":
-        x = mixing.placed(x, float(rng.uniform(-0.7, 0.7) if part.role != "pad" else rng.uniform(-0.2, 0.2)), float(rng.uniform(0.3, 1.5)))
+        x = mixing.placed(
+            x,
+            float(rng.uniform(-0.7, 0.7) if part.role != "pad" else rng.uniform(-0.2, 0.2)),
+            float(rng.uniform(0.3, 1.5)),
+        )
         if rng.random() < 0.35:
             beat = 60 / song.beats_per_minute
-            x = x + np.float32(rng.uniform(0.2, 0.5)) * mixing.echoes(x, beat * float(rng.choice([0.5, 0.75, 1])), float(rng.uniform(0.3, 0.6)), SAMPLE_RATE)
+            x = x + np.float32(rng.uniform(0.2, 0.5)) * mixing.echoes(
+                x, beat * float(rng.choice([0.5, 0.75, 1])), float(rng.uniform(0.3, 0.6)), SAMPLE_RATE
+            )
     elif part.stem == "bass":
         x = mixing.placed(x, 0.0, float(rng.choice([0, 0, 0.3])))
     if rng.random() < 0.25:
@@ -149,9 +179,18 @@ def _bus(rng: np.random.Generator, x: np.ndarray, stem: str, room: np.ndarray, s
     if send > 0.02:
         x = x + np.float32(send) * mixing.convolved(x, room)
     if rng.random() < 0.6:
-        x = mixing.compressed(x, SAMPLE_RATE, float(rng.uniform(-4, 3)), float(rng.uniform(1.5, 5)), float(rng.uniform(0.002, 0.03)), float(rng.uniform(0.05, 0.3)))
+        x = mixing.compressed(
+            x,
+            SAMPLE_RATE,
+            float(rng.uniform(-4, 3)),
+            float(rng.uniform(1.5, 5)),
+            float(rng.uniform(0.002, 0.03)),
+            float(rng.uniform(0.05, 0.3)),
+        )
     if stem in ("bass", "other") and song.kick_seconds and rng.random() < (0.5 if song.electronic else 0.05):
-        x = x * mixing.pumping(song.kick_seconds, x.shape[1], SAMPLE_RATE, float(rng.uniform(0.3, 0.95)), float(rng.uniform(0.08, 0.25)))
+        x = x * mixing.pumping(
+            song.kick_seconds, x.shape[1], SAMPLE_RATE, float(rng.uniform(0.3, 0.95)), float(rng.uniform(0.08, 0.25))
+        )
     return x
 
 
@@ -161,20 +200,28 @@ def _vocals(rng: np.random.Generator, song: Song, length: int, room: np.ndarray)
     if not x.any():
         return x
     x = mixing.equalised(rng, x, SAMPLE_RATE, "vocals")
-    x = mixing.compressed(x, SAMPLE_RATE, float(rng.uniform(-8, -1)), float(rng.uniform(2, 8)), 0.005, float(rng.uniform(0.06, 0.2)))
+    x = mixing.compressed(
+        x, SAMPLE_RATE, float(rng.uniform(-8, -1)), float(rng.uniform(2, 8)), 0.005, float(rng.uniform(0.06, 0.2))
+    )
     if rng.random() < 0.15:
         x = mixing.saturated(x, float(rng.uniform(0.5, 3)))
     wet = np.float32(rng.uniform(0, 0.5)) * mixing.convolved(x, room)
     if rng.random() < 0.45:
         beat = 60 / song.beats_per_minute
-        wet += np.float32(rng.uniform(0.1, 0.4)) * mixing.echoes(x, beat * float(rng.choice([0.25, 0.5, 0.75, 1])), float(rng.uniform(0.2, 0.55)), SAMPLE_RATE)
+        wet += np.float32(rng.uniform(0.1, 0.4)) * mixing.echoes(
+            x, beat * float(rng.choice([0.25, 0.5, 0.75, 1])), float(rng.uniform(0.2, 0.55)), SAMPLE_RATE
+        )
     return x + wet
 
 
 def _balanced(rng: np.random.Generator, stems: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Levels as on records: vocals 3 to 14 dB below the mixture, the others by chance, then one limiter for all stems."""
     wanted = {"drums": rng.normal(-5, 3), "bass": rng.normal(-7, 3.5), "other": rng.normal(-5, 3)}
-    placed = {stem: x * np.float32(10 ** ((wanted[stem] - mixing.rms_db(x, SAMPLE_RATE)) / 20)) for stem, x in stems.items() if stem in wanted and x.any()}
+    placed = {
+        stem: x * np.float32(10 ** ((wanted[stem] - mixing.rms_db(x, SAMPLE_RATE)) / 20))
+        for stem, x in stems.items()
+        if stem in wanted and x.any()
+    }
     backing = sum(placed.values(), np.zeros_like(stems["vocals"]))
     vocals = stems["vocals"]
     if vocals.any():
@@ -241,7 +288,9 @@ def write_licences(out: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    p = argparse.ArgumentParser(prog="sepkit data render", description="Render a dataset of stems with a clear licence.")
+    p = argparse.ArgumentParser(
+        prog="sepkit data render", description="Render a dataset of stems with a clear licence."
+    )
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--count", type=int, default=10, help="number of tracks; finished ones are skipped")
     p.add_argument("--seconds", type=float, default=60.0)

@@ -15,7 +15,12 @@ import soundfile
 from ..errors import DatasetError, MissingExtraError
 from .arranging import Note, Part, Song
 
-SOUNDFONT_FOLDERS = ("/usr/share/sounds", "/usr/share/soundfonts", "/usr/local/share/soundfonts", "/opt/homebrew/share/soundfonts")
+SOUNDFONT_FOLDERS = (
+    "/usr/share/sounds",
+    "/usr/share/soundfonts",
+    "/usr/local/share/soundfonts",
+    "/opt/homebrew/share/soundfonts",
+)
 PROGRAMS = {
     "bass": (32, 33, 33, 34, 35, 36, 37, 38, 39, 39),
     "pad": (16, 18, 19, 48, 49, 50, 51, 88, 89, 90, 91, 92, 94, 95),
@@ -45,19 +50,25 @@ def find_soundfonts(paths: Sequence[Path] = ()) -> list[Path]:
     found = [f for root in roots for f in (root.rglob("*.sf[23]") if root.is_dir() else [root])]
     unique = {f.resolve(): f.resolve() for f in sorted(found) if f.is_file()}
     if not unique:
-        raise DatasetError(f"No soundfont (.sf2, .sf3) in {', '.join(map(str, roots))}: apt-get install fluid-soundfont-gm, or give --soundfonts PATH.")
+        raise DatasetError(
+            f"No soundfont (.sf2, .sf3) in {', '.join(map(str, roots))}: apt-get install fluid-soundfont-gm, or give --soundfonts PATH."
+        )
     return sorted(unique.values())
 
 
 def soundfont_licence(font: Path) -> str:
     """What the file's name says of its licence; `unknown licence` where we do not know the file."""
-    return next((text for key, text in LICENCES.items() if key in font.name.lower()), f"{font.name}: unknown licence, check it")
+    return next(
+        (text for key, text in LICENCES.items() if key in font.name.lower()), f"{font.name}: unknown licence, check it"
+    )
 
 
 def require_fluidsynth() -> str:
     program = shutil.which("fluidsynth")
     if program is None:
-        raise DatasetError("The program fluidsynth is not installed: apt-get install fluidsynth fluid-soundfont-gm (or brew install fluid-synth).")
+        raise DatasetError(
+            "The program fluidsynth is not installed: apt-get install fluidsynth fluid-soundfont-gm (or brew install fluid-synth)."
+        )
     return program
 
 
@@ -74,17 +85,32 @@ def play_midi(path: Path, font: Path, length_samples: int, sample_rate: int) -> 
     with tempfile.TemporaryDirectory() as folder:
         wav = Path(folder) / "out.wav"
         command = [require_fluidsynth(), "-n", "-i", "-q", "-R", "0", "-C", "0", "-g", "0.4", "-r", str(sample_rate)]
-        command += ["-o", "synth.dynamic-sample-loading=1", "-o", "synth.cpu-cores=1", "-T", "wav", "-O", "float", "-F", str(wav)]
+        command += [
+            "-o",
+            "synth.dynamic-sample-loading=1",
+            "-o",
+            "synth.cpu-cores=1",
+            "-T",
+            "wav",
+            "-O",
+            "float",
+            "-F",
+            str(wav),
+        ]
         done = subprocess.run([*command, str(font), str(path)], capture_output=True, text=True)
         if done.returncode or not wav.exists():
-            raise DatasetError(f"fluidsynth could not play {path.name} with {font.name}: {done.stderr.strip()[-300:] or 'no output'}.")
+            raise DatasetError(
+                f"fluidsynth could not play {path.name} with {font.name}: {done.stderr.strip()[-300:] or 'no output'}."
+            )
         samples, _ = soundfile.read(wav, dtype="float32", frames=length_samples, always_2d=True)
     out = np.zeros((2, length_samples), dtype=np.float32)
     out[:, : len(samples)] = samples.T
     return out
 
 
-def play_notes(notes: Sequence[Note], program: int, drums: bool, font: Path, length_samples: int, sample_rate: int) -> np.ndarray:
+def play_notes(
+    notes: Sequence[Note], program: int, drums: bool, font: Path, length_samples: int, sample_rate: int
+) -> np.ndarray:
     """Notes on one General MIDI program, or on a drum kit, as (2, length) float32."""
     mido = _mido()
     file, channel = mido.MidiFile(ticks_per_beat=1000), 9 if drums else 0
@@ -99,7 +125,11 @@ def play_notes(notes: Sequence[Note], program: int, drums: bool, font: Path, len
         events.append((max(on + 10, round((n.start_seconds + n.seconds) * 1000) - 2), 0, pitch, 0))
     now = 0
     for tick, on, pitch, velocity in sorted(events):
-        track.append(mido.Message("note_on" if on else "note_off", channel=channel, note=pitch, velocity=velocity, time=tick - now))
+        track.append(
+            mido.Message(
+                "note_on" if on else "note_off", channel=channel, note=pitch, velocity=velocity, time=tick - now
+            )
+        )
         now = tick
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "part.mid"
@@ -123,7 +153,11 @@ def song_from_midi(path: Path, start_seconds: float, seconds: float) -> tuple[So
         if message.type == "program_change":
             programs[message.channel] = message.program
         elif message.type == "note_on" and message.velocity:
-            held[message.channel, message.note] = (now, message.velocity, -1 if message.channel == 9 else programs[message.channel])
+            held[message.channel, message.note] = (
+                now,
+                message.velocity,
+                -1 if message.channel == 9 else programs[message.channel],
+            )
         elif message.type in ("note_on", "note_off") and (message.channel, message.note) in held:
             began, velocity, program = held.pop((message.channel, message.note))
             if start_seconds <= began < start_seconds + seconds:
@@ -133,7 +167,13 @@ def song_from_midi(path: Path, start_seconds: float, seconds: float) -> tuple[So
         stem = "drums" if program == -1 else STEM_OF_PROGRAM.get(program, "other")
         if stem != "vocals":
             program_of[len(parts)] = max(program, 0)
-            parts.append(Part(stem, "drums" if stem == "drums" else "bass" if stem == "bass" else "midi", tuple(sorted(rows, key=lambda n: n.start_seconds))))
+            parts.append(
+                Part(
+                    stem,
+                    "drums" if stem == "drums" else "bass" if stem == "bass" else "midi",
+                    tuple(sorted(rows, key=lambda n: n.start_seconds)),
+                )
+            )
     kicks = tuple(n.start_seconds for p in parts if p.stem == "drums" for n in p.notes if n.pitch in (35, 36))
     return Song(seconds, 120.0, "rock", tuple(parts), (), kicks), program_of
 

@@ -14,19 +14,40 @@ import soundfile
 
 from ..errors import DatasetError, MissingExtraError
 from .arranging import Note
+from .dice import Random
 
 FLITE_VOICES = ("slt", "rms", "awb", "kal16")
 VOICE_LICENCE = "flite's voices slt, rms, awb, kal16 (Carnegie Mellon University, BSD-like)"
 FRAME_SECONDS = 0.005
-WORDS = (
-    "morning river golden window falling over again tonight never going home remember shadow light along the water calling your name "
-    "under open sky hold me now and we will be alone together burning slow away from here until day is gone another road dream believe "
-    "in silver rain tomorrow may I love you so baby oh yeah run free fire heart stars shine without nothing left to say every little "
-    "thing machine electric wires humming signal city lights quiet thunder break down move your body feel this moment take my hand why "
-    "should stay young forever crazy ocean paper boat fly high wild child summer winter spring black white blue eyes cry smile chase "
-    "ghost whisper secret station radio static pulse circuit memory future zero one jump shout kiss touch breathe deep float hey la da na"
-).split()
-ONSETS = ("b", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "sh", "t", "v", "w", "y", "z", "ch", "st", "tr", "bl", "fl", "kr", "sp", "th")
+WORDS = ["morning", "river", "golden", "window", "falling", "over", "again", "tonight", "never", "going", "home", "remember", "shadow", "light", "along", "the", "water", "calling", "your", "name", "under", "open", "sky", "hold", "me", "now", "and", "we", "will", "be", "alone", "together", "burning", "slow", "away", "from", "here", "until", "day", "is", "gone", "another", "road", "dream", "believe", "in", "silver", "rain", "tomorrow", "may", "I", "love", "you", "so", "baby", "oh", "yeah", "run", "free", "fire", "heart", "stars", "shine", "without", "nothing", "left", "to", "say", "every", "little", "thing", "machine", "electric", "wires", "humming", "signal", "city", "lights", "quiet", "thunder", "break", "down", "move", "your", "body", "feel", "this", "moment", "take", "my", "hand", "why", "should", "stay", "young", "forever", "crazy", "ocean", "paper", "boat", "fly", "high", "wild", "child", "summer", "winter", "spring", "black", "white", "blue", "eyes", "cry", "smile", "chase", "ghost", "whisper", "secret", "station", "radio", "static", "pulse", "circuit", "memory", "future", "zero", "one", "jump", "shout", "kiss", "touch", "breathe", "deep", "float", "hey", "la", "da", "na"]
+ONSETS = (
+    "b",
+    "d",
+    "f",
+    "g",
+    "h",
+    "k",
+    "l",
+    "m",
+    "n",
+    "p",
+    "r",
+    "s",
+    "sh",
+    "t",
+    "v",
+    "w",
+    "y",
+    "z",
+    "ch",
+    "st",
+    "tr",
+    "bl",
+    "fl",
+    "kr",
+    "sp",
+    "th",
+)
 VOWELS = ("ah", "ee", "oo", "oh", "ay", "eye", "uh", "er", "ow", "oy", "eh")
 
 
@@ -57,7 +78,7 @@ class Speech:
     top_hz: float
 
 
-def random_singer(rng: np.random.Generator) -> Singer:
+def random_singer(rng: Random) -> Singer:
     voice = str(rng.choice(FLITE_VOICES, p=[0.4, 0.25, 0.2, 0.15]))
     shift = float(rng.choice([-2, 0, 0, 3, 5])) if voice == "slt" else float(rng.choice([0, 0, 3, 7, 12]))
     low = round((56 if voice == "slt" else 43) + shift)
@@ -88,11 +109,13 @@ def _vocoder():
 def require_flite() -> str:
     program = shutil.which("flite")
     if program is None:
-        raise DatasetError("The program flite is not installed: apt-get install flite, or leave the sung lines out with --no-voices.")
+        raise DatasetError(
+            "The program flite is not installed: apt-get install flite, or leave the sung lines out with --no-voices."
+        )
     return program
 
 
-def lyrics(rng: np.random.Generator, syllables: int) -> str:
+def lyrics(rng: Random, syllables: int) -> str:
     """Words, or syllables that mean nothing, about as many syllables as asked."""
     if rng.random() < 0.25:
         return " ".join(str(rng.choice(ONSETS)) + str(rng.choice(VOWELS)) for _ in range(max(1, syllables)))
@@ -100,7 +123,11 @@ def lyrics(rng: np.random.Generator, syllables: int) -> str:
     while count < max(1, syllables):
         word = str(rng.choice(WORDS))
         words.append(word)
-        count += max(1, sum(a in "aeiouy" and b not in "aeiouy" for a, b in zip(word, word[1:] + "x")) - (word.endswith("e") and len(word) > 3))
+        count += max(
+            1,
+            sum(a in "aeiouy" and b not in "aeiouy" for a, b in zip(word, word[1:] + "x"))
+            - (word.endswith("e") and len(word) > 3),
+        )
     return " ".join(words)
 
 
@@ -133,7 +160,9 @@ def in_range(phrase: Sequence[Note], low: int, high: int) -> list[Note]:
     return out
 
 
-def sing(rng: np.random.Generator, singer: Singer, speech: Speech, phrase: Sequence[Note], sample_rate: int, transpose: float = 0.0) -> np.ndarray:
+def sing(
+    rng: Random, singer: Singer, speech: Speech, phrase: Sequence[Note], sample_rate: int, transpose: float = 0.0
+) -> np.ndarray:
     """One phrase (t,) at `sample_rate`: loud vowels stretch to fill it, consonants keep their length, pitch follows the notes."""
     seconds = phrase[-1].start_seconds + phrase[-1].seconds - phrase[0].start_seconds
     frames = max(8, round(seconds / FRAME_SECONDS))
@@ -160,7 +189,7 @@ def _loudness(phrase: Sequence[Note], frames: int) -> np.ndarray:
     return np.interp(np.arange(frames), at, [0.4 + 0.6 * n.velocity for n in phrase])
 
 
-def _pitch_curve(rng: np.random.Generator, singer: Singer, phrase: Sequence[Note], frames: int) -> np.ndarray:
+def _pitch_curve(rng: Random, singer: Singer, phrase: Sequence[Note], frames: int) -> np.ndarray:
     pitch, began = np.full(frames, phrase[0].pitch, dtype=np.float64), np.zeros(frames)
     for n in phrase:
         a = max(0, round((n.start_seconds - phrase[0].start_seconds) / FRAME_SECONDS))
@@ -169,8 +198,12 @@ def _pitch_curve(rng: np.random.Generator, singer: Singer, phrase: Sequence[Note
     window = np.hanning(width + 2)
     pitch = np.convolve(np.pad(pitch, (width + 1) // 2, mode="edge"), window / window.sum(), "valid")[:frames]
     held = (np.arange(frames) - began) * FRAME_SECONDS
-    swing = singer.vibrato_semitones * np.sin(2 * np.pi * singer.vibrato_hz * np.arange(frames) * FRAME_SECONDS + rng.uniform(0, 6.28))
-    drift = np.convolve(rng.standard_normal(frames + 40), np.hanning(41) / np.sqrt(np.sum(np.hanning(41) ** 2)), "valid")[:frames]
+    swing = singer.vibrato_semitones * np.sin(
+        2 * np.pi * singer.vibrato_hz * np.arange(frames) * FRAME_SECONDS + rng.uniform(0, 6.28)
+    )
+    drift = np.convolve(
+        rng.standard_normal(frames + 40), np.hanning(41) / np.sqrt(np.sum(np.hanning(41) ** 2)), "valid"
+    )[:frames]
     return pitch + swing * np.clip((held - 0.15) / 0.3, 0, 1) + singer.drift_semitones * drift
 
 
@@ -197,7 +230,7 @@ def _widened(
 
 
 def vocal_stem(
-    rng: np.random.Generator, phrases: Sequence[Sequence[Note]], length_samples: int, sample_rate: int
+    rng: Random, phrases: Sequence[Sequence[Note]], length_samples: int, sample_rate: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lead and backing vocals, each (2, length) float32 and dry: doubles at the sides, harmonies in some phrases, ad-libs."""
     lead = np.zeros((2, length_samples), dtype=np.float32)
@@ -212,14 +245,30 @@ def vocal_stem(
         _add(lead, sing(rng, singer, speech, notes, sample_rate), notes, 0.0, 1.0, sample_rate)
         if doubled:
             for side in (-0.8, 0.8):
-                late = [Note(n.start_seconds + abs(rng.normal(0.012, 0.01)), n.seconds, n.pitch, n.velocity) for n in notes]
-                _add(backing, sing(rng, singer, speech, late, sample_rate, rng.normal(0, 0.08)), late, side, 0.4, sample_rate)
+                late = [
+                    Note(n.start_seconds + abs(rng.normal(0.012, 0.01)), n.seconds, n.pitch, n.velocity) for n in notes
+                ]
+                _add(
+                    backing,
+                    sing(rng, singer, speech, late, sample_rate, rng.normal(0, 0.08)),
+                    late,
+                    side,
+                    0.4,
+                    sample_rate,
+                )
         if rng.random() < harmony:
             side = float(rng.uniform(-0.7, 0.7))
             _add(backing, sing(rng, singer, speech, notes, sample_rate, interval), notes, side, 0.5, sample_rate)
         if rng.random() < 0.1 and len(notes) > 3:
             late = [Note(n.start_seconds + 1.0, n.seconds, n.pitch, 0.7) for n in notes[-3:]]
-            _add(backing, sing(rng, singer, speak(lyrics(rng, 3), singer.voice), late, sample_rate), late, float(rng.uniform(-0.6, 0.6)), 0.6, sample_rate)
+            _add(
+                backing,
+                sing(rng, singer, speak(lyrics(rng, 3), singer.voice), late, sample_rate),
+                late,
+                float(rng.uniform(-0.6, 0.6)),
+                0.6,
+                sample_rate,
+            )
     return lead, backing
 
 

@@ -1,0 +1,60 @@
+"""The names that stems go by: canonical ones, the many others that people use, and what sums to what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+STEMS = ("vocals", "drums", "bass", "other", "guitar", "piano", "accompaniment")
+"""Canonical stem names. `accompaniment` is everything but the vocals."""
+
+ALIASES = {
+    "vocal": "vocals",
+    "voice": "vocals",
+    "voices": "vocals",
+    "vox": "vocals",
+    "lead_vocals": "vocals",
+    "singing": "vocals",
+    "drum": "drums",
+    "percussion": "drums",
+    "bass_guitar": "bass",
+    "others": "other",
+    "rest": "other",
+    "residual": "other",
+    "guitars": "guitar",
+    "keys": "piano",
+    "no_vocals": "accompaniment",
+    "novocals": "accompaniment",
+    "instrumental": "accompaniment",
+    "instrumentals": "accompaniment",
+    "backing": "accompaniment",
+    "karaoke": "accompaniment",
+}
+MIXTURE_NAMES = ("mixture", "mix", "master", "full")
+
+
+def canonical_stem(name: str) -> str | None:
+    """The canonical name for any spelling of a stem ("Lead Vocals", "no-vocals"), or None for a name we do not know."""
+    plain = re.sub(r"[\s\-]+", "_", name.strip().lower())
+    plain = ALIASES.get(plain, plain)
+    return plain if plain in STEMS else None
+
+
+def is_mixture(name: str) -> bool:
+    """Whether a file of this name (without its ending) is the mixture."""
+    return name.strip().lower() in MIXTURE_NAMES
+
+
+def parts_of(stem: str, wanted: Iterable[str], present: Sequence[str]) -> tuple[str, ...]:
+    """The present stems that sum to `stem` when a set of stems is wanted.
+
+    `accompaniment` is all but the vocals; `other` is all that no wanted stem names. Empty where the song has none.
+    """
+    if stem in present and stem != "other":
+        return (stem,)
+    if stem == "accompaniment":
+        return tuple(name for name in present if name != "vocals")
+    if stem == "other":
+        named = set(wanted) - {"other", "accompaniment"}
+        return tuple(name for name in present if name not in named and name != "accompaniment")
+    return ()
