@@ -21,7 +21,7 @@ from .formats import Bits, check_writable, file_format
 from .partial_files import refuse_existing, replacing
 from .resampling import resample
 from .samples import checked_rate, checked_samples
-from .soundfiles import ClippingWarning, Writer, open_reader, open_writer
+from .soundfiles import ClippingWarning, Reader, Writer, open_reader, open_writer
 
 _WRITE_BLOCK_SAMPLES = 65_536
 
@@ -66,10 +66,10 @@ class Audio:
         Raises AudioError that names the path and the reason.
         """
         with open_reader(path) as reader:
-            blocks = reader.blocks(start_samples=start_samples, length_samples=length_samples)
-            parts = [rearrange(torch.from_numpy(block), "t c -> c t") for block in blocks]
-            samples = torch.cat(parts, dim=-1) if parts else torch.zeros(reader.channels, 0)
-            return cls(samples, reader.sample_rate)
+            audio = object.__new__(cls)  # the reader has checked everything, so the copy of __init__ is spared
+            object.__setattr__(audio, "sample_rate", reader.sample_rate)
+            object.__setattr__(audio, "samples", _collected(reader, start_samples, length_samples))
+            return audio
 
     def write(self, path: str | Path, bits: Bits | None = None, overwrite: bool = False) -> int:
         """Write to a file whose suffix chooses the format, and return the number of samples that were clipped.
@@ -98,10 +98,25 @@ class Audio:
         return self.samples.numpy().copy()
 
 
+def _collected(reader: Reader, start_samples: int, length_samples: int | None) -> Tensor:
+    """The asked part of a file as c t; where the length is known beforehand, without holding it twice."""
+    blocks = reader.blocks(start_samples=start_samples, length_samples=length_samples)
+    if reader.length_samples is None:
+        parts = [rearrange(torch.from_numpy(block), "t c -> c t") for block in blocks]
+        return torch.cat(parts, dim=-1) if parts else torch.zeros(reader.channels, 0)
+    available = max(0, reader.length_samples - start_samples)
+    samples = torch.empty(reader.channels, available if length_samples is None else min(available, length_samples))
+    position = 0
+    for block in blocks:
+        samples[:, position : position + len(block)] = rearrange(torch.from_numpy(block), "t c -> c t")
+        position += len(block)
+    return samples
+
+
 def _warn_of_clipping(writer: Writer) -> None:
     if writer.clipped_samples:
         warnings.warn(
-            f"{writer.path}: {writer.clipped_samples} samples beyond full scale were clipped to fit {writer.bits} bits: "
+            f"{writer.path}: {writer.clipped_samples} samples beyond full scale were clipped to {writer.bits} bits: "
             "write wav with bits='float' to keep them.",
             ClippingWarning,
             stacklevel=3,

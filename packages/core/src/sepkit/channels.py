@@ -38,7 +38,7 @@ def group_channels(samples: Tensor, model_channels: int) -> Tensor:
     return rearrange(torch.cat([samples, copies]), "(g m) t -> g m t", m=model_channels)
 
 
-def ungroup_channels(groups: Tensor, channels: int) -> Tensor:
+def ungroup(groups: Tensor, channels: int) -> Tensor:
     """Undo `group_channels` on a model's output: g ... m t -> ... c t; the copies of a channel are averaged."""
     joined = rearrange(groups, "g ... m t -> ... (g m) t")
     kept, copies = joined[..., : channels - 1, :], joined[..., channels - 1 :, :]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -11,9 +12,11 @@ import numpy as np
 import soundfile
 
 from .errors import AudioError
+from .mp3 import Mp3Frames, count_frames, piped
 
 BLOCK_SAMPLES = 65_536
 _AV_SUFFIXES = frozenset({"m4a", "mp4", "m4b", "m4v", "mov", "aac", "ac3", "wma", "webm", "mka", "mkv"})
+_UNKNOWN_FRAMES = 2**62  # libsndfile reports 2**63 - 1
 _EXACT_CODECS = ("PCM_", "FLOAT", "DOUBLE")
 
 
@@ -54,16 +57,20 @@ class Reader(ABC):
             position += len(piece)
             yield piece
 
-    def close(self) -> None:
-        """Nothing to do: `blocks` holds the file open only while it is being read."""
-
     def __enter__(self) -> Reader:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        del kind, error, trace  # nothing to close: `blocks` holds the file open only while it is being read
+
+
+class _Forward(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """Read in one go: soundfile seeks after every read otherwise, which fails at the end of FLAC of unknown length."""
+
+    def seekable(self) -> bool:
+        return False
 
 
 class _SndfileReader(Reader):
@@ -72,16 +79,43 @@ class _SndfileReader(Reader):
     def __init__(self, path: Path):
         self.path = path
         with soundfile.SoundFile(path) as file:
-            self.sample_rate, self.channels, self.length_samples = file.samplerate, file.channels, file.frames
+            self.sample_rate, self.channels = file.samplerate, file.channels
+            self.length_samples = file.frames if file.frames < _UNKNOWN_FRAMES else None
             # Seeking in Vorbis, Opus and MP3 gives other samples than decoding from the start does.
-            self._exact_seek = file.subtype.startswith(_EXACT_CODECS)
+            self._exact_seek = file.subtype.startswith(_EXACT_CODECS) and self.length_samples is not None
+            container = file.format
+        if container == "OGG" and self.length_samples is None:
+            raise AudioError(f"{path} has several Ogg streams joined, of which only the first could be read: split it.")
+        self._plain_stream: Mp3Frames | None = None
+        if container == "MP3":
+            self._distrust(count_frames(path))
+
+    def _distrust(self, frames: Mp3Frames) -> None:
+        """Decode an MP3 whose header frame is missing or wrong as a plain stream; refuse one that is cut short."""
+        if frames.truthful or not frames.found:  # none found: Layer I or II, which we do not walk over
+            return
+        if frames.promised is not None and frames.found < frames.promised - 1:
+            raise AudioError(
+                f"{self.path} is cut short (only {frames.found} of {frames.promised} MP3 frames): get a complete copy."
+            )
+        self._plain_stream = frames
+        self.length_samples = None
+
+    @contextmanager
+    def _opened(self) -> Iterator[soundfile.SoundFile]:
+        with ExitStack() as stack:
+            source: Path | int = self.path
+            if part := self._plain_stream:
+                source = stack.enter_context(piped(self.path, part.first_byte, part.end_byte))
+            yield stack.enter_context(_Forward(source, closefd=False))
 
     def _pieces(self, start_samples: int) -> Iterator[np.ndarray]:
-        length = self.length_samples or 0
-        position = min(start_samples, length) if self._exact_seek else 0
+        position = 0
+        length = self.length_samples
         try:
-            with soundfile.SoundFile(self.path) as file:
-                file.seek(position)
+            with self._opened() as file:
+                if self._exact_seek and length is not None:
+                    position = file.seek(min(start_samples, length))
                 while len(piece := file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
                     skipped = max(0, start_samples - position)
                     position += len(piece)
@@ -89,9 +123,9 @@ class _SndfileReader(Reader):
                         yield piece[skipped:]
         except soundfile.LibsndfileError as error:
             raise AudioError(
-                f"{self.path} is damaged after sample {position} of {length} ({_reason(error)}): get a complete copy."
+                f"{self.path} is damaged after sample {position} ({_reason(error)}): get a complete copy."
             ) from error
-        if position < length:
+        if length is not None and position < length:
             raise AudioError(f"{self.path} ends after {position} of its {length} samples: get a complete copy.")
 
 

@@ -25,7 +25,7 @@ def checked_rate(sample_rate: Any) -> int:
 
 
 def checked_samples(samples: Any, sample_rate: int) -> Tensor:
-    """A copy of c t or t floats as a finite c t float32 tensor on the CPU; raises AudioError that says what is wrong."""
+    """A copy of c t or t floats as a finite c t float32 tensor on the CPU; raises AudioError for anything else."""
     if not isinstance(samples, Tensor):
         samples = _tensor_of(samples)
     if not samples.is_floating_point():

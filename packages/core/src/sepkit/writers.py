@@ -24,7 +24,7 @@ class ClippingWarning(UserWarning):
 
 
 def quantised(samples: np.ndarray, bits: int) -> tuple[np.ndarray, int]:
-    """Float samples (±1 is full scale) as integers of `bits`, rounded to nearest and saturated, with the count of those.
+    """Floats (full scale ±1) as integers of `bits`, rounded to nearest and saturated, with the count of the saturated.
 
     The largest integer stands for 1 - 2**(1 - bits), so a sample of exactly 1.0 counts as saturated too.
     """
