@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from numbers import Integral
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np

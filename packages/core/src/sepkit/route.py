@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from .channels import group_channels, ungroup_channels
+from .channels import group_channels, ungroup
 from .filters.consistency import give_rest
 from .resampling import StreamResampler, resampled_length
 from .separator import Consistency
@@ -143,7 +143,7 @@ class WayOut:
         return Piece(stems, mixture)
 
     def _forward(self, groups: Tensor) -> None:
-        stems = ungroup_channels(groups, self._route.channels)  # s c t
+        stems = ungroup(groups, self._route.channels)  # s c t
         if self._resampler:
             stems = self._split(self._resampler.push(rearrange(stems, "s c t -> (s c) t")))
         self._stems.push(stems)
