@@ -22,13 +22,14 @@ from .subject import Subject
 
 @dataclass(frozen=True)
 class CaseResult:
-    """How one case went: `reason` says why it failed, or why it says nothing about this separator."""
+    """How one case went: `law` is what it checks, `reason` why it failed or why it does not apply."""
 
     case: str
     passed: bool  # True for a case that does not apply too
     seconds: float
     reason: str = ""
     applicable: bool = True
+    law: str = ""
 
 
 def run_conformance(
@@ -59,14 +60,15 @@ def run_conformance(
 def run_case(case: Case, subject: Subject) -> CaseResult:
     """Run one case on a subject."""
     start = time.perf_counter()
+    passed, reason, applicable = True, "", True
     try:
         case.check(subject)
     except NotApplicable as why:
-        return CaseResult(case.name, True, time.perf_counter() - start, f"does not apply: {why}", applicable=False)
+        reason, applicable = f"does not apply: {why}", False
     except Exception as error:  # a plugin may raise anything, and each is one failed case
         kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-        return CaseResult(case.name, False, time.perf_counter() - start, f"{kind}{error} (law: {case.law})")
-    return CaseResult(case.name, True, time.perf_counter() - start)
+        passed, reason = False, f"{kind}{error}"
+    return CaseResult(case.name, passed, time.perf_counter() - start, reason, applicable, case.law)
 
 
 class SeparatorConformance:

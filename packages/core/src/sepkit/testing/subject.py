@@ -15,7 +15,7 @@ from .promises import NotApplicable
 from .signals import global_random_states, music
 
 SHORT_SECONDS = 0.5
-"""The window of most cases: short enough that a method which needs a second per second of audio is checked in a minute."""
+"""The window of most cases: a method that needs a second per second of audio is then checked in about a minute."""
 
 
 class Subject:
@@ -47,7 +47,7 @@ class Subject:
 
     @cached_property
     def separator(self) -> Separator:
-        """The separator that most cases use: the same model with a window of half a second, where any window will do."""
+        """What most cases use: the same model with a window of half a second, where any window will do."""
         info = self.info
         if not isinstance(self.given, HostedSeparator) or info.fixed_window or info.window_samples is None:
             return self.given

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ...audio import Audio
+from ...host import HostedSeparator
 from ...separator import Consistency, WindowSettings
 from ..promises import check_promises, check_same, require
 from ..subject import Subject
@@ -21,10 +22,9 @@ CONSISTENCIES: dict[str, Consistency] = {"uniform": "uniform", "energy": "energy
 NAMED_QUALITIES = ("fast", "balanced", "best")
 
 
-PROVENANCE_KEYS = (
-    "method", "model", "versions", "device", "precision", "quality", "settings", "seed", "consistency", "stems",
-    "compute_seconds",
-)  # fmt: skip
+PROVENANCE_KEYS = ("method", "model", "versions", "quality", "seed", "consistency", "stems")
+HOSTED_KEYS = ("device", "precision", "settings", "window_samples", "hop_samples", "input", "compute_seconds")
+"""What the host knows besides, because it is the one that runs the model."""
 
 
 @RESULTS.case
@@ -103,7 +103,8 @@ def provenance(subject: Subject) -> None:
     except (TypeError, ValueError) as error:
         require(False, f"provenance is no strict JSON: {error}")
     require(plain == facts, "provenance comes back from JSON changed: use text keys, and lists for tuples")
-    missing = [key for key in PROVENANCE_KEYS if key not in plain]
+    wanted = PROVENANCE_KEYS + (HOSTED_KEYS if isinstance(subject.given, HostedSeparator) else ())
+    missing = [key for key in wanted if key not in plain]
     require(not missing, f"provenance lacks {', '.join(missing)}")
     require(plain["seed"] == 11, f"provenance has the seed {plain['seed']!r}, but 11 was given")
     require(subject.info.name in json.dumps(plain), f"provenance does not name the method {subject.info.name!r}")
