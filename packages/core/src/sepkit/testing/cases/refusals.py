@@ -28,7 +28,8 @@ def unknown_stem(subject: Subject) -> None:
 def unknown(subject: Subject, option: str) -> None:
     """A quality or consistency that doesn't exist is refused by name."""
     mixture = subject.mixture(subject.some_samples)
-    _refused(OptionError, NONSENSE, lambda: subject.separate(mixture, **{option: NONSENSE}))
+    given: dict[str, Any] = {option: NONSENSE}
+    _refused(OptionError, NONSENSE, lambda: subject.separate(mixture, **given))
 
 
 @REFUSALS.case
@@ -38,8 +39,8 @@ def unknown_option(subject: Subject) -> None:
         raise NotApplicable("it was given as an object, so there is no build function to hand an option to")
     from ...registry import get_separator
 
-    name = subject.name
-    _refused(OptionError, NONSENSE, lambda: get_separator(name, **{NONSENSE: 1}))
+    name, given = subject.name, dict[str, Any]({NONSENSE: 1})
+    _refused(OptionError, NONSENSE, lambda: get_separator(name, **given))
 
 
 @REFUSALS.sweep({"nan": float("nan"), "infinity": float("inf")})
