@@ -13,6 +13,7 @@ import soundfile
 
 from .errors import AudioError
 from .mp3 import Mp3Frames, count_frames, piped
+from .ogg import count_streams
 
 BLOCK_SAMPLES = 65_536
 _AV_SUFFIXES = frozenset({"m4a", "mp4", "m4b", "m4v", "mov", "aac", "ac3", "wma", "webm", "mka", "mkv"})
@@ -84,7 +85,7 @@ class _SndfileReader(Reader):
             # Seeking in Vorbis, Opus and MP3 gives other samples than decoding from the start does.
             self._exact_seek = file.subtype.startswith(_EXACT_CODECS) and self.length_samples is not None
             container = file.format
-        if container == "OGG" and self.length_samples is None:
+        if container == "OGG" and count_streams(path) > 1:
             raise AudioError(f"{path} has several Ogg streams joined, of which only the first could be read: split it.")
         self._plain_stream: Mp3Frames | None = None
         if container == "MP3":
