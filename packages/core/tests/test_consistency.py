@@ -1,4 +1,4 @@
-"""Laws of mixture consistency: the stems sum to the mixture, nothing is written into, levels and silence don't matter."""
+"""Laws of mixture consistency: stems sum to the mixture, nothing is written into, level and silence don't matter."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+
 from sepkit.errors import OptionError
 from sepkit.filters.consistency import FILTERS, check_consistency, give_rest, make_consistent, total
 from sepkit.filters.wiener import wiener_filter
-from torch import Tensor
 
 SUMMING = [how for how in FILTERS if how != "none"]
 

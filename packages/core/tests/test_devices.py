@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+
 from sepkit.devices import (
     autocast,
     check_precision,

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sepkit.noise import BLOCK_SAMPLES, gaussian
 
 
@@ -21,7 +22,9 @@ def test_overlapping_ranges_agree_bit_for_bit(start, length, data):
     assert torch.equal(gaussian(3, "vocals", start + first, count, 2), whole[:, first : first + count])
 
 
-@pytest.mark.parametrize(("seed", "key", "start"), [(4, "vocals", 0), (3, "drums", 0), (3, "vocals", 1), (-3, "vocals", 0)])
+@pytest.mark.parametrize(
+    ("seed", "key", "start"), [(4, "vocals", 0), (3, "drums", 0), (3, "vocals", 1), (-3, "vocals", 0)]
+)
 def test_any_other_seed_key_or_position_gives_other_values(seed, key, start):
     assert not torch.equal(gaussian(seed, key, start, 100, 1), gaussian(3, "vocals", 0, 100, 1))
 

@@ -1,8 +1,9 @@
-"""Laws of quality: what is understood, and that a budget chooses the best that fits without timing more than it must."""
+"""Laws of quality: what is understood, and that a budget chooses the best that fits and times no more than it must."""
 
 from __future__ import annotations
 
 import pytest
+
 from sepkit.errors import OptionError
 from sepkit.quality import NAMES, Budget, fit_budget, parse_quality
 

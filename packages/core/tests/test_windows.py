@@ -6,8 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sepkit.windows import Grid, OverlapAdder, SampleQueue, Windower, overlap_add
 from torch import Tensor
+
+from sepkit.windows import Grid, OverlapAdder, SampleQueue, Windower, overlap_add
 
 grids = st.integers(1, 70).flatmap(lambda window: st.tuples(st.just(window), st.integers(1, window)))
 
