@@ -103,5 +103,7 @@ def _sum(x: Array) -> Array:
 def _pair(reference: Any, estimate: Any) -> tuple[Array, Array]:
     s, e = np.asarray(reference, dtype=np.float64), np.asarray(estimate, dtype=np.float64)
     if s.shape != e.shape:
-        raise AudioError(f"The reference has the shape {s.shape} and the estimate {e.shape}; give equal shapes, c t last.")
+        raise AudioError(
+            f"The reference has the shape {s.shape} and the estimate {e.shape}; give equal shapes, c t last."
+        )
     return s, e

@@ -69,6 +69,7 @@ class Score(Frozen):
     reason: str | None = None
     windows: int | None = None
     view: tuple[str, ...] = ()
+    truth: str = ""  # the track's stems that the reference is the sum of, joined by "+"; a file name in references/
     dataset: str = ""
     seed: int = 0
     quality: str = "balanced"

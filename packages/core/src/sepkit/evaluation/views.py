@@ -4,29 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
-from torch import Tensor
-
+from ..data.stem_names import parts_of
 from ..errors import DatasetError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..data.track import Track
 
 FULL_VIEW = ("vocals", "drums", "bass", "other", "accompaniment")
 """What reference points are scored on: every stem that methods of the full mixture commonly output."""
-
-COMPLEMENTS = {"accompaniment": "vocals", "no_vocals": "vocals", "instrumental": "vocals"}
-
-
-class TrackLike(Protocol):
-    """What scoring needs of a track; `sepkit.data.Track` has it."""
-
-    name: str
-    sample_rate: int
-    stems: tuple[str, ...]
-
-    @property
-    def mixture(self) -> Tensor: ...
-
-    def load(self, stem: str) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -38,16 +27,24 @@ class View:
     absent: tuple[str, ...]
     mixture: Literal["full", "own"]
 
-    def references(self, track: TrackLike) -> dict[str, Tensor]:
-        """The truth for each stem that is not absent: name -> c t."""
-        return {stem: _sum_of(track, names) for stem, names in self.parts.items()}
+    def truth(self, stem: str, track: Track) -> Tensor:
+        """What `stem` should be, as a sum of the track's stems: c t."""
+        return _sum_of(track, self.parts[stem])
 
-    def mixture_of(self, track: TrackLike) -> Tensor:
+    def mixture_of(self, track: Track) -> Tensor:
         """What the method is given: the track's mixture, or the sum of the method's own stems only: c t."""
-        if self.mixture == "full":
-            return track.mixture
-        names = sorted({name for names in self.parts.values() for name in names}, key=track.stems.index)
-        return _sum_of(track, names)
+        return track.mixture if self.mixture == "full" else _sum_of(track, self._own(track.stems))
+
+    def truth_name(self, stem: str) -> str:
+        """A file name for the truth that says what is in it, since `other` means something else in each view."""
+        return "+".join(self.parts[stem])
+
+    def mixture_name(self, track: Track) -> str:
+        """A file name for what the method is given."""
+        return "mixture" if self.mixture == "full" else "+".join(self._own(track.stems))
+
+    def _own(self, track_stems: Sequence[str]) -> list[str]:
+        return [name for name in track_stems if any(name in names for names in self.parts.values())]
 
 
 def view_of(stems: Sequence[str], track_stems: Sequence[str]) -> View:
@@ -58,27 +55,18 @@ def view_of(stems: Sequence[str], track_stems: Sequence[str]) -> View:
     fail on the full mixture: it is given the mixture of its own stems, and the view says so.
     Raises DatasetError where the track has none of the method's stems.
     """
-    parts = {stem: names for stem in stems if (names := _names(stem, stems, track_stems))}
-    if not parts:
+    parts = {stem: parts_of(stem, stems, track_stems) for stem in stems}
+    absent = tuple(stem for stem, names in parts.items() if not names)
+    if len(absent) == len(parts):
         raise DatasetError(f"none of its stems ({', '.join(stems)}) is in this track ({', '.join(track_stems)})")
+    parts = {stem: names for stem, names in parts.items() if names}
     named = {name for names in parts.values() for name in names}
+    # a method with `other` answers for everything, also on a track that has no truth for it (vocals, accompaniment)
     everything = "other" in stems or named == set(track_stems)
-    absent = tuple(stem for stem in stems if stem not in parts)
     return View(tuple(stems), parts, absent, "full" if everything else "own")
 
 
-def _names(stem: str, stems: Sequence[str], track_stems: Sequence[str]) -> tuple[str, ...]:
-    if stem in COMPLEMENTS:
-        return tuple(name for name in track_stems if name != COMPLEMENTS[stem])
-    if stem != "other":
-        return (stem,) if stem in track_stems else ()
-    if any(name in COMPLEMENTS for name in track_stems):
-        return ()  # a track of vocals and accompaniment has no truth for less than its accompaniment
-    named = {name for name in stems if name != "other" and name not in COMPLEMENTS}
-    return tuple(name for name in track_stems if name not in named)
-
-
-def _sum_of(track: TrackLike, names: Sequence[str]) -> Tensor:
+def _sum_of(track: Track, names: Sequence[str]) -> Tensor:
     first, *rest = names
     total = track.load(first)
     for name in rest:

@@ -1,0 +1,1 @@
+"""Programs that measure: `python -m benchmarks.run` scores every method, the others measure one thing each."""
