@@ -1,22 +1,18 @@
-"""One file separated: read, separated and written block by block, so that memory does not grow with its length."""
+"""One file of a batch: separated, skipped or failed, and reported."""
 
 from __future__ import annotations
 
-import json
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any, Literal
 
 from pydantic import Field
 
 from ..config import Frozen
 from ..errors import OutputExistsError, SepkitError
-from ..formats import check_writable
 from ..separator import Progress, Separator
 from .outputs import FileTask
-from .request import RESIDUAL, SeparationRequest
+from .request import SeparationRequest
 from .terminal import debugging
 
 
@@ -45,73 +41,42 @@ def separate_file(
 
     Only an interruption passes through, and like an error it leaves no unfinished file under a final name.
     """
+    from .. import file_separation
+
     started = time.perf_counter()
     try:
         existing = [path for path in (*task.outputs.values(), task.provenance) if path.exists()]
         if request.skip_existing and len(existing) == len(task.outputs) + 1:
             return FileReport(input=str(task.source), status="skipped", **_places(task))
-        if existing and not (request.overwrite or request.skip_existing):  # resuming replaces a half-finished set
+        if existing and not (request.overwrite or request.skip_existing):
             raise OutputExistsError(f"{existing[0]} is already there; pass --overwrite, --skip-existing or another -o.")
-        facts = _separate(separator, request, task, progress)
+        result = file_separation.separate_file(
+            separator,
+            task.source,
+            task.outputs,
+            two_stems=request.two_stems,
+            bits=request.bits,
+            overwrite=bool(existing),  # what is allowed was decided above: resuming replaces a half-finished set
+            quality=request.quality,
+            seed=request.seed,
+            consistency=request.consistency,
+            progress=progress,
+            provenance_path=task.provenance,
+        )
     except SepkitError as error:
         _trace()
         return failed(task.source, str(error), time.perf_counter() - started)
     except Exception as error:
         _trace()
         return failed(task.source, f"{type(error).__name__}: {error}", time.perf_counter() - started)
-    seconds = round(time.perf_counter() - started, 3)
-    return FileReport(input=str(task.source), status="done", seconds=seconds, **_places(task), **facts)
-
-
-def _separate(
-    separator: Separator, request: SeparationRequest, task: FileTask, progress: Progress | None
-) -> dict[str, Any]:
-    from einops import rearrange
-
-    from ..partial_files import replacing
-    from ..soundfiles import open_reader, open_writer
-
-    with ExitStack() as stack:
-        reader = stack.enter_context(open_reader(task.source))
-        sample_rate, channels = reader.sample_rate, reader.channels
-        check_writable(request.format, sample_rate, channels, reader.length_samples, request.bits)
-        # Entered first, so it is renamed last: a record under its final name means that every stem is there.
-        note = stack.enter_context(replacing(task.provenance, overwrite=True))
-        writers = {
-            stem: stack.enter_context(open_writer(path, sample_rate, channels, bits=request.bits, overwrite=True))
-            for stem, path in task.outputs.items()
-        }
-        provenance: dict[str, Any] = {}
-        length_samples = 0
-        for stretch in _stretches(separator, request, reader, progress):
-            provenance = stretch.provenance
-            rest = stretch.residual
-            for stem, writer in writers.items():
-                audio = rest if stem in (RESIDUAL, request.rest_name) else stretch[stem]
-                writer.write(rearrange(audio.samples, "c t -> t c").numpy())
-            length_samples += next(iter(stretch.values())).length_samples
-        clipped = {stem: writer.clipped_samples for stem, writer in writers.items()}
-        files = {stem: {"file": path.name, "clipped_samples": clipped[stem]} for stem, path in task.outputs.items()}
-        record = {"track": task.source.name, **provenance, "options": request.options, "files": files}
-        note.write_text(json.dumps(record, indent=2, default=str, ensure_ascii=False) + "\n", encoding="utf-8")
-    return {
-        "audio_seconds": round(length_samples / sample_rate, 6),
-        "clipped_samples": {stem: count for stem, count in clipped.items() if count},
-    }
-
-
-def _stretches(separator: Any, request: SeparationRequest, reader: Any, progress: Progress | None) -> Iterator[Any]:
-    """Stretches of `Stems`, in order; the whole at once from a separator that cannot stream."""
-    from einops import rearrange
-
-    options = request.run_options() | {"progress": progress}
-    if hasattr(separator, "separate_stream"):
-        blocks = (rearrange(block, "t c -> c t") for block in reader.blocks())
-        yield from separator.separate_stream(
-            blocks, reader.sample_rate, reader.channels, reader.length_samples, **options
-        )
-    else:
-        yield separator.separate(reader.path, **options)
+    return FileReport(
+        input=str(task.source),
+        status="done",
+        audio_seconds=round(result.length_samples / result.sample_rate, 6),
+        seconds=round(time.perf_counter() - started, 3),
+        clipped_samples={stem: count for stem, count in result.clipped_samples.items() if count},
+        **_places(task),
+    )
 
 
 def _places(task: FileTask) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class _Worker:
         except (EOFError, OSError):
             self.alive = False
             self.process.join()
-            return failed(self.task, f"the worker process died ({_cause(self.process.exitcode)})")
+            return failed(self.task.source, f"the worker process died ({_cause(self.process.exitcode)})")
 
     def stop(self) -> None:
         self.connection.close()  # the worker sees the end of its tasks

@@ -13,13 +13,11 @@ from ..formats import Bits
 from ..registry import get_separator
 from ..separator import Consistency, Quality, Separator
 
-RESIDUAL = "residual"
-
 
 class SeparationRequest(Frozen):
     """The method with its settings, and what to write of each file.
 
-    `stems` None: all. `two_stems`: one stem and the rest of the mixture, named `no_<stem>`.
+    `stems` None: all. `two_stems`: one stem and, as one more output, the rest of the mixture.
     """
 
     model: str
@@ -56,42 +54,40 @@ class SeparationRequest(Frozen):
             **self.options,
         )
 
-    @property
-    def rest_name(self) -> str | None:
-        """With `two_stems`, the name of what the one stem leaves of the mixture."""
-        return None if self.two_stems is None else f"no_{self.two_stems}"
-
     def written_stems(self, known: tuple[str, ...]) -> tuple[str, ...]:
         """The names of the outputs, for a method with the stems `known`."""
-        if self.two_stems is not None:
-            return self.two_stems, f"no_{self.two_stems}"
-        return (self.stems or known) + ((RESIDUAL,) if self.residual else ())
+        from ..file_separation import RESIDUAL, complement_name
 
-    def run_options(self) -> dict[str, Any]:
-        """What `separate` and `separate_stream` are called with."""
-        return {
-            "stems": (self.two_stems,) if self.two_stems is not None else self.stems,
-            "seed": self.seed,
-            "quality": self.quality,
-            "consistency": self.consistency,
-        }
+        if self.two_stems is not None:
+            return self.two_stems, complement_name(self.two_stems)
+        return (self.stems or known) + ((RESIDUAL,) if self.residual else ())
 
     def try_on(self, separator: Any) -> None:
         """Raise what the method has against this request (stems, quality, precision, …) before any file is read."""
+        from ..inputs import check_stems
         from ..quality import Budget, parse_quality
 
-        run = self
-        if isinstance(parse_quality(self.quality), Budget):
-            run = self.model_copy(update={"quality": "fast"})  # a budget is timed on each file's own length
+        stems = (self.two_stems,) if self.two_stems is not None else self.stems
+        check_stems(stems, separator.info.stems, self.model)
         if hasattr(separator, "separate_stream"):
-            separator.separate_stream((), separator.info.sample_rate, separator.info.channels, 0, **run.run_options())
+            budget = isinstance(parse_quality(self.quality), Budget)  # timed on each file's own length
+            separator.separate_stream(
+                (),
+                separator.info.sample_rate,
+                separator.info.channels,
+                0,
+                stems=stems,
+                seed=self.seed,
+                quality="fast" if budget else self.quality,
+                consistency=self.consistency,
+            )
 
     def checked(self) -> SeparationRequest:
         """This request; raises OptionError for wishes that exclude each other."""
         if self.two_stems is not None and self.stems is not None:
             raise OptionError("--two-stems and --stems exclude each other: keep one.")
         if self.two_stems is not None and self.residual:
-            raise OptionError(f"--two-stems {self.two_stems} writes the rest as no_{self.two_stems}; drop --residual.")
+            raise OptionError(f"--two-stems {self.two_stems} writes the rest anyway; drop --residual.")
         if self.overwrite and self.skip_existing:
             raise OptionError("--overwrite and --skip-existing exclude each other: keep one.")
         if self.checkpoint is not None and self.untrained:

@@ -12,7 +12,6 @@ import typer
 from ..config import validated
 from ..errors import OptionError
 from . import exit_codes
-from .batch import Batch
 from .inputs import find_sources
 from .method_options import parse_options
 from .outputs import DEFAULT_TEMPLATE
@@ -54,7 +53,9 @@ def separate(
         str, typer.Option("-m", "--model", "-n", "--name", help="The method, see sepkit list.")
     ] = DEFAULT_METHOD,
     out: Annotated[Path, typer.Option("-o", "--out", help="Where the results go.")] = Path("separated"),
-    two_stems: Annotated[str | None, typer.Option(metavar="STEM", help="Only STEM and no_STEM, the rest.")] = None,
+    two_stems: Annotated[
+        str | None, typer.Option(metavar="STEM", help="STEM, and the rest as accompaniment or no_STEM.")
+    ] = None,
     stems: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Only these stems.")] = None,
     residual: Annotated[bool, typer.Option("--residual", help="Also what the stems leave of the mixture.")] = False,
     format: Annotated[Format | None, typer.Option(help="Format of the outputs; wav by default.")] = None,
@@ -116,6 +117,8 @@ def separate(
         },
         "sepkit separate",
     ).checked()
+    from .batch import Batch  # not at the top: `sepkit list` needs none of it
+
     whole = Batch(request, out, filename, jobs=jobs, json=json, quiet=quiet)
     if not whole.run(find_sources(inputs, recursive=recursive, out=out)):
         raise typer.Exit(exit_codes.FAILED)
