@@ -127,6 +127,7 @@ def save_checkpoint(
     try:
         weights = temporary / WEIGHTS_FILE
         save_file(tensors, weights)
+        weights.chmod(0o644)  # safetensors makes it private, but a checkpoint is meant to be shared
         header = CheckpointHeader(
             format=FORMAT,
             separator=separator,
@@ -146,7 +147,7 @@ def save_checkpoint(
             json.dumps(header.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8"
         )
         (temporary / CARD_FILE).write_text(card, encoding="utf-8")
-        temporary.chmod(0o755)  # mkdtemp makes it private, but a checkpoint is meant to be shared
+        temporary.chmod(0o755)  # mkdtemp makes it private too
         _put_in_place(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
