@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sepkit import Audio, Separator, Stems
+from sepkit import Audio, Separator, Stems, devices
 from sepkit.checked import CheckedSeparator
 from sepkit.errors import (
     AudioError,
@@ -673,3 +673,11 @@ def test_a_third_partys_consistency_is_checked():
     with pytest.raises(PluginError, match="sum to it"):
         CheckedSeparator(Whole(without_sum)).separate(sound(2000), consistency="uniform")
     CheckedSeparator(Whole()).separate(sound(2000), consistency="uniform")
+
+
+def test_auto_leaves_a_model_that_cannot_be_moved_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = devices.DeviceChoice(torch.device("cuda"), "auto: pretended")
+    monkeypatch.setattr(devices, "_best_device", lambda: gpu)
+    model = Identity()
+    assert not hasattr(model, "to")
+    assert HostedSeparator(model).device.type == "cpu"
