@@ -102,7 +102,7 @@ class SeparatorConformance:
     def _check(self, case: Case) -> None:
         kind = type(self)
         if "_subject" not in vars(kind) or kind._subject is None:
-            kind._subject = Subject(self.make, name=self.name)
+            kind._subject = Subject(self.make, name=self.name, options=self.options)
         try:
             case.check(kind._subject)
         except NotApplicable as why:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -21,12 +21,20 @@ SHORT_SECONDS = 0.5
 class Subject:
     """A separator, or a WindowModel that the host wraps here, built at its first use.
 
-    `name` is the registry's name where there is one: only then can the build function be asked for nonsense.
+    `name` is the registry's name where there is one, and `options` what `get_separator` is given with it: only then
+    can the build function be asked for nonsense.
     """
 
-    def __init__(self, build: Callable[[], Separator | WindowModel], *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        build: Callable[[], Separator | WindowModel],
+        *,
+        name: str | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
         self._build = build
         self.name = name
+        self.options = dict(options or {})
         self.moved_by_building: list[str] = []  # global generators whose state was not the same after as before
 
     @classmethod
@@ -34,7 +42,8 @@ class Subject:
         """The method of that name, on the CPU unless `options` for `get_separator` say otherwise."""
         from ..registry import get_separator
 
-        return cls(lambda: get_separator(name, **{"device": "cpu", **options}), name=name)
+        options = {"device": "cpu", **options}
+        return cls(lambda: get_separator(name, **options), name=name, options=options)
 
     @cached_property
     def given(self) -> Separator:

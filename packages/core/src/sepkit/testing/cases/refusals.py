@@ -39,7 +39,7 @@ def unknown_option(subject: Subject) -> None:
         raise NotApplicable("it was given as an object, so there is no build function to hand an option to")
     from ...registry import get_separator
 
-    name, given = subject.name, dict[str, Any]({NONSENSE: 1})
+    name, given = subject.name, {**subject.options, NONSENSE: 1}
     _refused(OptionError, NONSENSE, lambda: get_separator(name, **given))
 
 
