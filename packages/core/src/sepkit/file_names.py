@@ -16,16 +16,18 @@ def fill_template(template: str, fields: Mapping[str, str]) -> Path:
 
     Raises OptionError for an unknown or malformed field and for a path that would leave the output folder.
     """
+    safe = {name: str(value).translate(_SEPARATORS) for name, value in fields.items()}
     try:
         names = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
-    except ValueError as error:
+        filled = template.format_map(dict.fromkeys(names, "") | safe)
+    except (ValueError, LookupError, AttributeError) as error:
         raise OptionError(
-            f"the file name template {template!r} is malformed ({error}): write {{stem}}.{{ext}}."
+            f"the file name template {template!r} is malformed ({error}): write it like '{{track}}/{{stem}}.{{ext}}'."
         ) from error
     unknown = [name for name in names if name not in fields]
     if unknown:
         raise OptionError(f"the file name template {template!r} has {{{unknown[0]}}}: {nearest(unknown[0], fields)}")
-    path = Path(template.format(**{name: str(value).translate(_SEPARATORS) for name, value in fields.items()}))
+    path = Path(filled)
     if path.is_absolute() or ".." in path.parts or not path.name:
         raise OptionError(
             f"the file name template {template!r} gives {str(path)!r}, which is outside the output folder."
