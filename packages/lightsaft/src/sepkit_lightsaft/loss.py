@@ -1,0 +1,59 @@
+"""Training losses, computed on spectrograms: the paper's mean squared error, and the error of each example in dB."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from einops import rearrange, reduce
+from torch import Tensor, nn
+
+from .config import LightSaftConfig
+from .spectrum import estimate, features, stft
+
+Batch = dict[str, Tensor]
+"""`stems` b s c t waveforms; `target` b, the index of the stem asked for; `equaliser_db` b s k, gains on a log axis."""
+
+
+def equaliser(points_db: Tensor, config: LightSaftConfig) -> Tensor:
+    """Gains in dB at k frequencies evenly spaced in octaves, 40 Hz to Nyquist: ... k -> linear gain per bin ... f."""
+    nyquist = config.sample_rate / 2
+    hertz = torch.linspace(0, nyquist, config.n_fft // 2 + 1, device=points_db.device).clamp(min=40.0)
+    place = torch.log2(hertz / 40.0) / torch.log2(torch.tensor(nyquist / 40.0)) * (points_db.shape[-1] - 1)
+    low = place.long().clamp(max=points_db.shape[-1] - 2)
+    part = place - low
+    return 10 ** ((points_db[..., low] * (1 - part) + points_db[..., low + 1] * part) / 20)
+
+
+class SpectrogramLoss:
+    """Loss of one random stem per example; the mixture is the sum of the example's stems.
+
+    `mse`: mean squared error of the complex spectrogram (the published loss). `decibel`: 10 log10 of the error energy
+    over the stem's energy, per example, both raised by `floor` times the mixture's energy, so that every example
+    weighs alike however quiet its stem is, and a silent stem asks for silence.
+    """
+
+    def __init__(self, config: LightSaftConfig, kind: Literal["mse", "decibel"], floor: float = 1e-3):
+        self.config, self.kind, self.floor = config, kind, floor
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        stems, target = batch["stems"], batch["target"]
+        with torch.no_grad(), torch.autocast(stems.device.type, enabled=False):
+            specs = rearrange(stft(rearrange(stems, "b s c t -> (b s) c t"), self.config), "(b s) c f n -> b s c f n", b=len(stems))
+            if "equaliser_db" in batch:
+                specs = specs * rearrange(equaliser(batch["equaliser_db"], self.config), "b s f -> b s 1 f 1")
+            mixture = reduce(specs, "b s c f n -> b c f n", "sum")
+            wanted = specs[torch.arange(len(stems), device=target.device), target]
+            seen = features(mixture, self.config).contiguous(memory_format=torch.channels_last)
+        output = network(seen, target)
+        with torch.autocast(stems.device.type, enabled=False):
+            error = energy(estimate(output.float(), mixture, self.config) - wanted)
+            if self.kind == "mse":
+                return error.sum() / (2 * wanted.numel())
+            floor = self.floor * energy(mixture) + 1e-6
+            return (10 * torch.log10((error + floor) / (energy(wanted) + floor))).mean()
+
+
+def energy(spec: Tensor) -> Tensor:
+    """Sum of squared magnitudes per example: b c f n -> b."""
+    return reduce(spec.real.square() + spec.imag.square(), "b c f n -> b", "sum")

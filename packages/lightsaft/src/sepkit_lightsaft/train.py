@@ -1,0 +1,251 @@
+"""Train a LightSAFT or LaSAFT network: `python -m sepkit_lightsaft.train --config train_default --source folder:SONGS --out RUN`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from sepkit.checkpoint import save_checkpoint
+from sepkit.config import Frozen, validated
+from sepkit.data.opening import open_dataset
+from sepkit.data.track import Dataset
+from sepkit.errors import OptionError, SepkitError, nearest
+from sepkit.evaluation.recipe import find_recipe
+from sepkit.separator import SeparatorInfo
+from sepkit.training.loop import FitConfig, FitResult, fit
+from torch import Tensor, nn
+
+from .config import LightSaftConfig
+from .loss import SpectrogramLoss
+from .network import LightSaft
+from .presets import PRESETS
+from .spectrum import estimate, features, istft, stft
+from .training_data import DataConfig, StemItems
+
+CONFIG_VERSION = 1
+
+
+class TrainConfig(Frozen):
+    """A whole training run: the network, its data, its loss, the loop, and what validation listens to."""
+
+    network: LightSaftConfig
+    data: DataConfig
+    fit: FitConfig
+    loss: Literal["mse", "decibel"] = "decibel"
+    initial_seed: int = 0  # of the first weights
+    validation: tuple[str, ...] = ()  # dataset specs; their valid split, whole tracks
+    recipe: str = "sdr_mdx"
+    licence: str = "unknown: say what the training data allows"
+    extra_training_data: bool = True
+
+
+# The paper's recipe: mean squared error on the complex spectrogram, stems of independent songs, no other variation.
+TRAIN_PAPER = TrainConfig(
+    network=PRESETS["lightsaft_mdx"],
+    data=DataConfig(sources=(), frames=256),
+    fit=FitConfig(
+        steps=1_000_000, batch_size=16, learning_rate=5e-4, ema_decay=0.0, seed=2021, workers=4, metric="sdr_mdx"
+    ),
+    loss="mse",
+)
+
+# What the shipped checkpoint was trained with: a masking net on 2 CPU cores in some hours.
+TRAIN_DEFAULT = TrainConfig(
+    network=PRESETS["lightsaft_small"],
+    data=DataConfig(
+        sources=(),
+        frames=128,
+        remix_probability=0.5,
+        gain_db=(-5.0, 5.0),
+        flip_sign=0.5,
+        swap_channels=0.5,
+        absent_probability=0.07,
+        speed=(0.87, 1.15),
+        silence_tries=3,
+        equaliser_db=3.0,
+    ),
+    fit=FitConfig(
+        steps=4500, batch_size=8, learning_rate=4e-3, schedule="one_cycle", warmup_fraction=0.08, weight_decay=1e-3,
+        clip_norm=5.0, precision="bf16", ema_decay=0.998, workers=1, save_every=100, validate_every=300, metric="sdr_mdx",
+    ),  # fmt: skip
+)
+
+TRAIN_PRESETS = {"train_paper": TRAIN_PAPER, "train_default": TRAIN_DEFAULT}
+
+
+def train(config: TrainConfig, out: Path, *, stop_after: int | None = None) -> FitResult:
+    """Train, and write the best averaged network by the recipe's mean score as a checkpoint in `out/best`.
+
+    A run that was stopped goes on where its last state was saved. Raises SepkitError for empty data.
+    """
+    network = new_network(config.network, config.initial_seed)
+    items = StemItems(
+        config.data,
+        stems=config.network.stems,
+        length_samples=config.network.hop_samples * (config.data.frames - 1),
+        sample_rate=config.network.sample_rate,
+        channels=config.network.audio_channels,
+        seed=config.fit.seed,
+    )
+    items.crops.prepare(lambda done, total: print(f"\rdecoding stem {done}/{total}", end="", file=sys.stderr, flush=True))
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
+    tracks = [open_dataset(spec, split="valid", sample_rate=config.network.sample_rate) for spec in config.validation]
+    validate = Validation(config, tracks) if tracks else None
+
+    def keep(averaged: nn.Module, scores: dict[str, float], step: int) -> None:
+        write_checkpoint(out / "best", averaged, config, {"step": step, "validation": scores})
+
+    loss = SpectrogramLoss(config.network, config.loss)
+    layout = network.to(memory_format=torch.channels_last)
+    return fit(layout, loss, items, config.fit, out, validate=validate, on_best=keep, stop_after=stop_after)
+
+
+def new_network(config: LightSaftConfig, seed: int) -> LightSaft:
+    """A network with random weights drawn from `seed`; the global random state is left alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return LightSaft(config)
+
+
+class Validation:
+    """Scores an averaged network on whole tracks: the mean by stem, and the mean over stems under the recipe's name."""
+
+    def __init__(self, config: TrainConfig, datasets: list[Dataset]):
+        self.config, self.datasets = config, datasets
+        self.recipe = find_recipe(config.recipe)
+
+    def __call__(self, network: nn.Module) -> dict[str, float]:
+        began, network = time.monotonic(), network.eval()
+        by_stem: dict[str, list[float]] = {}
+        for track in (track for dataset in self.datasets for track in dataset):
+            view = track.view(self.config.network.stems)
+            mixture = view.mixture
+            estimates = separate_track(network, self.config.network, mixture, bf16=self.config.fit.precision == "bf16")
+            names = self.config.network.stems
+            references = {stem: view.load(stem).numpy() for stem in view.stems}
+            found = {stem: estimates[names.index(stem)].numpy() for stem in view.stems}
+            for row in self.recipe.score(references, found, mixture.numpy(), track.sample_rate):
+                if row.value is not None and row.metric == self.recipe.metrics[0]:
+                    by_stem.setdefault(row.stem, []).append(row.value)
+        scores = {f"{self.recipe.name}/{stem}": float(np.mean(values)) for stem, values in by_stem.items()}
+        scores[self.recipe.name] = float(np.mean(list(scores.values())))
+        return {**scores, "seconds": time.monotonic() - began}
+
+
+@torch.inference_mode()
+def separate_track(network: nn.Module, config: LightSaftConfig, mixture: Tensor, *, bf16: bool, frames: int = 1024) -> Tensor:
+    """Separate a whole track piece by piece, without overlap: c t -> s c t. For validation only."""
+    device = next(network.parameters()).device
+    spec = stft(mixture[None].to(device), config)
+    pieces = [_separate_piece(network, config, piece, bf16) for piece in _pieces(spec, frames)]
+    return istft(torch.cat(pieces, dim=3), mixture.shape[1], config).cpu()
+
+
+def _pieces(spec: Tensor, frames: int) -> Iterator[Tensor]:
+    for start in range(0, spec.shape[3], frames):
+        yield spec[..., start : start + frames]
+
+
+def _separate_piece(network: nn.Module, config: LightSaftConfig, spec: Tensor, bf16: bool) -> Tensor:
+    seen = features(spec, config).contiguous(memory_format=torch.channels_last)
+    out = []
+    for stem in range(len(config.stems)):
+        with torch.autocast(spec.device.type, torch.bfloat16, enabled=bf16):
+            output = network(seen, torch.tensor([stem], device=spec.device))
+        out.append(estimate(output.float(), spec, config))
+    return torch.cat(out)
+
+
+def write_checkpoint(folder: Path, network: nn.Module, config: TrainConfig, extra: dict[str, Any], card: str | None = None) -> None:
+    """Save the network as a loadable checkpoint, half precision, with what it was trained with."""
+    net = config.network
+    info = SeparatorInfo(
+        name="lightsaft" if net.block == "lightsaft" else "lasaft",
+        stems=net.stems,
+        sample_rate=net.sample_rate,
+        channels=net.audio_channels,
+        window_samples=net.window_samples,
+        overlap_samples=2 * net.trim_samples,
+        licence=config.licence,
+        kind="conditioned",
+        extra_training_data=config.extra_training_data,
+    )
+    training = {"config": config.model_dump(mode="json"), **extra}
+    save_checkpoint(
+        folder,
+        separator="lightsaft",
+        config=net,
+        config_version=CONFIG_VERSION,
+        info=info,
+        state={key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")},
+        card=card or f"# {info.name}\n\nTrained by `python -m sepkit_lightsaft.train`; see `extra` in config.json.\n",
+        half=True,
+        extra={"training": training},
+    )
+
+
+def load_train_config(name: str, arguments: argparse.Namespace) -> TrainConfig:
+    """A preset's name or a JSON file, with the command line's sources, validation and overrides `section.key=value`."""
+    if name in TRAIN_PRESETS:
+        values = TRAIN_PRESETS[name].model_dump()
+    elif Path(name).suffix == ".json":
+        values = json.loads(Path(name).read_text())
+    else:
+        raise OptionError(f"--config {name!r} is neither a JSON file nor a preset: {nearest(name, TRAIN_PRESETS)}")
+    for assignment in arguments.set:
+        *path, last = assignment.partition("=")[0].split(".")
+        place = values
+        for part in path:
+            place = place[part]
+        place[last] = _parsed(assignment.partition("=")[2])
+    if arguments.source:
+        values["data"]["sources"] = tuple(arguments.source)
+    if arguments.share:
+        values["data"]["shares"] = tuple(arguments.share)
+    if arguments.valid:
+        values["validation"] = tuple(arguments.valid)
+    if arguments.cache:
+        values["data"]["cache"] = arguments.cache
+    return validated(TrainConfig, values, f"--config {name}")
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m sepkit_lightsaft.train", description=__doc__)
+    parser.add_argument("--config", required=True, help=f"a JSON file, or one of {', '.join(TRAIN_PRESETS)}")
+    parser.add_argument("--out", type=Path, required=True, help="the run's folder; an interrupted run in it goes on")
+    parser.add_argument("--source", action="append", default=[], help="training data, e.g. folder:PATH; may be repeated")
+    parser.add_argument("--share", action="append", type=float, default=[], help="how often each source is drawn")
+    parser.add_argument("--valid", action="append", default=[], help="validation data, e.g. folder:PATH; may be repeated")
+    parser.add_argument("--cache", help="folder of decoded audio")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="e.g. fit.steps=1000")
+    parser.add_argument("--stop-after", type=int, help="stop after this step, with the state saved")
+    arguments = parser.parse_args()
+    try:
+        result = train(load_train_config(arguments.config, arguments), arguments.out, stop_after=arguments.stop_after)
+    except SepkitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(f"step {result.step}; best {result.best_score} at step {result.best_step}; checkpoint in {arguments.out / 'best'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
