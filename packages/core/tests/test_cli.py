@@ -16,6 +16,7 @@ from sepkit.checkpoint import save_checkpoint
 from sepkit.cli import main as cli
 from sepkit.cli.main import main
 from sepkit.config import Frozen
+from sepkit.errors import CheckpointError
 from sepkit.separator import SeparatorInfo
 from sepkit.testing.fakes import Identity
 
@@ -104,7 +105,12 @@ def test_the_list_names_a_broken_plugin_beside_the_others(
 
 
 def test_info_of_a_method_without_checkpoint_loads_it(capsys: pytest.CaptureFixture[str]) -> None:
-    with registry.register("plain", lambda untrained: Identity(name="plain")):
+    def build(*, untrained: bool = False) -> Identity:
+        if not untrained:
+            raise CheckpointError("no checkpoint is shipped")
+        return Identity(name="plain")
+
+    with registry.register("plain", build):
         assert main(["info", "plain", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["stems"], facts["sample_rate"], facts["window_seconds"]) == (["everything"], 8000, 0.128)

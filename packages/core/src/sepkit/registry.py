@@ -130,17 +130,22 @@ def get_separator(
     return _hosted(name, method, settings)
 
 
+def check_known(name: str) -> None:
+    """Raise UnknownNameError, with the nearest name, unless some plugin announces `name`; imports nothing."""
+    known = {*_announced(), *_BY_HAND}
+    if name not in known:
+        raise UnknownNameError(f"No separation method is named {name!r}: {nearest(name, known)}")
+
+
 def load_build(name: str) -> Build:
     """Import the plugin that announces `name` and return its build function.
 
     Raises UnknownNameError with the nearest name, or PluginError that names the plugin and why it cannot be imported.
     """
+    check_known(name)
     if name in _BY_HAND:
         return _BY_HAND[name].build
-    announced = _announced()
-    if name not in announced:
-        raise UnknownNameError(f"No separation method is named {name!r}: {nearest(name, {*announced, *_BY_HAND})}")
-    points = announced[name]
+    points = _announced()[name]
     if len(points) > 1:
         raise PluginError(f"{_announced_twice(name, points)}: uninstall one of them.")
     [point] = points
@@ -247,4 +252,4 @@ def _hosted(name: str, method: Any, settings: dict[str, Any]) -> Separator:
     refused = [key for key, value in settings.items() if value != defaults.get(key)]
     if refused:
         raise OptionError(f"The method {name!r} hosts itself and cannot be given {', '.join(refused)}; leave it out.")
-    return CheckedSeparator(method)
+    return method if isinstance(method, HostedSeparator) else CheckedSeparator(method)

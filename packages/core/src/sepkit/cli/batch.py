@@ -12,13 +12,14 @@ from typing import Any
 
 from ..errors import OptionError
 from ..formats import file_format
+from ..registry import check_known
 from .inputs import Sources
 from .one_file import FileReport, failed, separate_file
 from .outputs import FileTask, Layout, check_template, plan
 from .pool import leave, separate_in_parallel
 from .progress import BatchProgress
 from .request import SeparationRequest
-from .terminal import print_error, print_note, show_warning
+from .terminal import print_error, print_json, print_note, show_warning
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,16 @@ class Batch:
 
         Raises a SepkitError before the first file for whatever would go wrong with all of them.
         """
+        check_known(self.request.model)
         _check_bits(self.request)
         check_template(self.template)
         with _unwinding_signals(), _plain_warnings():
-            reports = list(self._reports(sources))
+            reports = [failed(path, reason) for path, reason in sources.refused]
+            if self.json:
+                for report in reports:
+                    print_json(report.model_dump())
+            if sources.found:
+                reports += self._reports(sources)
         return self._conclude(reports)
 
     def _reports(self, sources: Sources) -> Iterator[FileReport]:
@@ -53,8 +60,6 @@ class Batch:
         if not self.quiet:
             print_note(_opening(separator, request, len(tasks)))
         with BatchProgress(len(tasks), quiet=self.quiet) as progress:
-            for path, reason in sources.refused:
-                yield self._shown(failed(path, reason), progress)
             workers = min(self.jobs, len(tasks))
             for report in (self._in_parallel if workers > 1 else self._in_turn)(separator, tasks, progress):
                 progress.finish(report.input)

@@ -9,8 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..checkpoint import CARD_FILE, read_header
-from ..errors import PluginError, UnknownNameError, nearest
-from ..registry import SeparatorSummary, get_separator, list_separators
+from ..errors import CheckpointError, PluginError
+from ..registry import SeparatorSummary, check_known, get_separator, list_separators
 from ..separator import SeparatorInfo
 from .listing import format_name
 from .terminal import print_json, stdout
@@ -22,10 +22,8 @@ def show_info(
     json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
 ) -> None:
     """Show a method's stems, format, window, weights and licence."""
-    summaries = {summary.name: summary for summary in list_separators()}
-    if name not in summaries:
-        raise UnknownNameError(f"No separation method is named {name!r}: {nearest(name, summaries)}")
-    summary = summaries[name]
+    check_known(name)
+    [summary] = [summary for summary in list_separators() if summary.name == name]
     if summary.error is not None:
         raise PluginError(f"The method {name!r} of {summary.distribution} is broken: {summary.error}")
     facts = _facts(summary)
@@ -62,9 +60,9 @@ def _facts(summary: SeparatorSummary) -> dict[str, Any]:
 def _loaded_info(name: str) -> SeparatorInfo:
     try:
         return get_separator(name).info
-    except UnknownNameError:
-        raise
-    except Exception:  # without a checkpoint some methods only load with random weights; their promise is the same
+    except (
+        CheckpointError
+    ):  # without a checkpoint some methods only load with random weights; their promise is the same
         return get_separator(name, untrained=True).info
 
 
