@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .bass_lines import BASS_LINES, bass_pattern
 from .dice import Random
 from .grooves import DRUM_STYLES, drum_bar
 
@@ -19,18 +20,6 @@ SCALES = {
 # How likely a role plays in a section of each kind.
 SECTION_ENERGY = {"intro": 0.45, "verse": 0.7, "chorus": 0.95, "break": 0.3, "drop": 0.95, "outro": 0.5}
 SECTION_VOICE = {"intro": 0.15, "verse": 0.92, "chorus": 0.92, "break": 0.5, "drop": 0.5, "outro": 0.4}
-BASS_LINES = (
-    "roots",
-    "eighths",
-    "offbeat",
-    "octaves",
-    "sustained",
-    "sixteenths",
-    "syncopated",
-    "walking",
-    "acid",
-    "dotted",
-)
 CHORD_ROLES = ("pad", "comp", "stab", "arp", "pluck", "lead", "riff")
 
 
@@ -145,7 +134,7 @@ class _Grid:
         return degrees
 
     def pitch(self, degree: int, low: int) -> int:
-        """The lowest pitch of a scale degree (any integer) that is at least `low`, an octave up for each seven degrees."""
+        """The lowest pitch of a scale degree from `low` up; degrees beyond 0 to 6 go to the next octaves."""
         octave, index = divmod(degree, 7)
         base = self.root + int(self.scale[index])
         return low + (base - low) % 12 + 12 * octave
@@ -193,42 +182,12 @@ class _Grid:
         for kind, bar in self.active(SECTION_ENERGY):
             if kind not in line:
                 chosen = str(self.rng.choice(BASS_LINES))
-                line[kind] = (chosen, self._bass_pattern(chosen))
+                line[kind] = (chosen, bass_pattern(self.rng, chosen, self.gate))
             for step, length, offset, velocity in line[kind][1]:
                 pitch = self.pitch(self.degrees[bar] % 7, low)
                 pitch = pitch + offset if abs(offset) in (0, 12) else self.pitch(self.degrees[bar] % 7 + offset, low)
                 notes.append(self.note(bar, step, length, pitch, velocity))
         return tuple(notes)
-
-    def _bass_pattern(self, line: str) -> list[tuple[float, float, int, float]]:
-        """Rows of (step, length in steps, offset, velocity); an offset of 0 or 12 is in semitones, others in degrees."""
-        rng, gate = self.rng, self.gate
-        if line == "roots":
-            return [(0, 8 * gate + 2, 0, 0.9), (8, 6, 0, 0.8)]
-        if line == "sustained":
-            return [(0, 15.5, 0, 0.9)]
-        if line in ("eighths", "walking"):
-            walk = [0, 0, 0, 0, 0, 0, 0, 0] if line == "eighths" else [0, 2, 4, 2, 0, 4, 5, 4]
-            return [(2 * i, 2 * (0.4 + 0.55 * gate), w, 0.8 + 0.15 * (i % 2 == 0)) for i, w in enumerate(walk)]
-        if line == "offbeat":
-            return [(s, 1.5, 0, 0.9) for s in (2, 6, 10, 14)]
-        if line == "octaves":
-            return [(s, 1.6, 12 * (i % 2), 0.85) for i, s in enumerate(range(0, 16, 2))]
-        if line == "dotted":
-            return [(s, 2.6 * gate + 0.3, 0, 0.9) for s in (0, 3, 6, 8, 11, 14)]
-        if line == "syncopated":
-            steps = sorted({0, *(int(s) for s in rng.choice(np.arange(1, 16), int(rng.integers(3, 6)), replace=False))})
-            ends = [*steps[1:], 16]
-            return [
-                (s, (e - s) * (0.5 + 0.5 * gate), int(rng.choice([0, 0, 0, 12, 4])), 0.85)
-                for s, e in zip(steps, ends, strict=True)
-            ]
-        offsets = [0, 0, 0, 12, 0, 2, 4, 6] if line == "acid" else [0, 0, 0, 0, 0, 0, 12]
-        return [
-            (s, 0.9 * gate + 0.1, int(rng.choice(offsets)), float(rng.uniform(0.5, 1)))
-            for s in range(16)
-            if rng.random() < 0.85
-        ]
 
     def chords(self, role: str) -> tuple[Note, ...]:
         rng = self.rng
@@ -287,7 +246,7 @@ class _Grid:
         return bars
 
     def phrases(self) -> tuple[tuple[Note, ...], ...]:
-        """Sung phrases of 3 to 10 notes with rests between them; pitches about MIDI 60, to be moved to the singer's range."""
+        """Sung phrases of 3 to 10 notes with rests between them; pitches about MIDI 60, for any singer to move."""
         phrases: list[tuple[Note, ...]] = []
         bars = [bar for _, bar in self.active(SECTION_VOICE)]
         hooks = [self._melody_pattern() for _ in range(3)]

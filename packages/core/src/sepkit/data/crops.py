@@ -14,8 +14,11 @@ from torch.utils.data import Dataset as TorchDataset
 from ..errors import DatasetError, OptionError
 from .audio_cache import cached_stem, default_cache_folder
 from .folder import with_channels
+from .resampled import resampled_track
 from .stem_names import parts_of
 from .track import Dataset, Track
+
+SILENCE = 1e-3  # peak of what counts as silent when a place is drawn again
 
 
 class RandomCrops(TorchDataset[Tensor]):
@@ -29,8 +32,9 @@ class RandomCrops(TorchDataset[Tensor]):
     song lacks is silent. With `remix_probability` each stem of an item comes from a song and place of its own, else
     all come from one song and place. `gain_db` is a range for each stem's gain; `flip_sign` and `swap_channels` are
     chances for each stem; `absent_probability` silences a stem, never all of them; `speed` is a range of playing
-    speeds (and pitch), the same for all stems of an aligned item. `silence_tries` draws a remixed stem's place again,
-    up to so often, where it is silent. `weights` says how often each song is drawn; by default all alike.
+    speeds (and pitch), the same for all stems of an aligned item. Where a remixed stem, or a
+    whole aligned item, is silent, its place is drawn up to `silence_tries` times. `weights` says how often each song
+    is drawn; by default all alike.
     `excluded` holds pairs (track name, stem) whose audio must not be used, say an `other` that has the bass in it:
     such a song is never used aligned. Songs shorter than the crop end in silence.
 
@@ -131,15 +135,19 @@ class RandomCrops(TorchDataset[Tensor]):
                 speed = float(rng.uniform(*self.speed))
                 track = self._drawn(rng, pool)
                 out[s] = self._crop(track, stem, self._place(rng, track, speed), speed)
-                if np.abs(out[s]).max() > 1e-3:
+                if np.abs(out[s]).max() > SILENCE:
                     break
         return out
 
     def _from_one_song(self, rng: np.random.Generator) -> np.ndarray:
-        speed = float(rng.uniform(*self.speed))
-        track = self._drawn(rng, self._aligned)
-        start = self._place(rng, track, speed)
-        return np.stack([self._crop(track, stem, start, speed) for stem in self.stems])
+        for _ in range(max(1, self.silence_tries)):
+            speed = float(rng.uniform(*self.speed))
+            track = self._drawn(rng, self._aligned)
+            start = self._place(rng, track, speed)
+            item = np.stack([self._crop(track, stem, start, speed) for stem in self.stems])
+            if np.abs(item).max() > SILENCE:
+                break
+        return item
 
     def _vary(self, rng: np.random.Generator, item: np.ndarray) -> None:
         """Gain, sign, channels and absence, in place on the item that was just made."""
@@ -224,52 +232,3 @@ class _Store:
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_readers": {}}  # maps and closures stay in the process that made them
-
-
-def resampled_track(track: Track, sample_rate: int) -> Track:
-    """The same song at another rate, resampled whole when a stem is first read."""
-    from ..resampling import resampled_length
-
-    source = _Resampled(track, sample_rate)
-    length = resampled_length(track.length_samples, track.sample_rate, sample_rate)
-    return Track(
-        track.name,
-        sample_rate,
-        track.channels,
-        length,
-        track.stems,
-        source,
-        track.mixture_is_sum,
-        track.known,
-        track.facts,
-    )
-
-
-class _Resampled:
-    """A track's stems at another rate; what lies in memory is kept resampled, what lies in files is left to the cache."""
-
-    def __init__(self, track: Track, sample_rate: int):
-        self.track, self.sample_rate = track, sample_rate
-        self._kept: dict[str, Tensor] = {}
-
-    def read(self, stem: str, start: int, length: int) -> Tensor:
-        if stem in self._kept:
-            return self._kept[stem][:, start : start + length]
-        whole = self._resample(self.track.load(stem))
-        if self.fingerprint(stem) is None:
-            self._kept[stem] = whole
-        return whole[:, start : start + length]
-
-    def read_mixture(self, start: int, length: int) -> Tensor | None:
-        if self.track.mixture_is_sum:
-            return None
-        return self._resample(self.track.mixture)[:, start : start + length]
-
-    def fingerprint(self, stem: str) -> str | None:
-        identity = self.track.source.fingerprint(stem)
-        return None if identity is None else f"{identity}>{self.sample_rate}"
-
-    def _resample(self, x: Tensor) -> Tensor:
-        from ..resampling import resample
-
-        return torch.as_tensor(resample(x, self.track.sample_rate, self.sample_rate))

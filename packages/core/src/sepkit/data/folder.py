@@ -63,7 +63,7 @@ def _track_folders(root: Path, split: str | None) -> list[Path]:
     if not found:
         seen = ", ".join(sorted(p.name for p in starts[0].iterdir())[:6]) or "nothing"
         raise DatasetError(
-            f"{starts[0]} holds no tracks: wanted folders with files such as vocals.wav, drums.wav, bass.wav, other.wav "
+            f"{starts[0]} holds no tracks: wanted folders with vocals.wav, drums.wav, bass.wav, other.wav "
             f"({', '.join(SUFFIXES)}), and found {seen}."
         )
     return found

@@ -55,7 +55,7 @@ def random_patch(rng: Random, role: str) -> Patch:
         voices=voices,
         detune_cents=float(rng.uniform(4, 28 if role != "bass" else 12)),
         sub=float(rng.choice([0, 0.3, 0.7])) if role == "bass" else 0.0,
-        noise=float(rng.choice([0, 0, 0.02, 0.06])),
+        noise=float(rng.choice([0, 0, 0.01, 0.03])),
         cutoff_hz=float(
             np.exp(rng.uniform(np.log(250 if role == "bass" else 700), np.log(3000 if role == "bass" else 12000)))
         ),

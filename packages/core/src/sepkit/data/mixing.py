@@ -152,7 +152,7 @@ def placed(x: np.ndarray, pan: float, width: float) -> np.ndarray:
 
 
 def limiter_gain(mixture: np.ndarray, sample_rate: int, ceiling: float) -> np.ndarray:
-    """Gain (t,) that keeps the mixture under the ceiling; applied to every stem alike, the stems still sum to the mixture."""
+    """Gain (t,) that keeps the mixture under the ceiling; with it, stems still sum to the mixture."""
     need = np.minimum(1.0, ceiling / (_curve(mixture, "peak") + 1e-9))
     look = max(3, round(0.02 * sample_rate / HOP)) | 1
     held = minimum_filter1d(need, 2 * look + 1)

@@ -14,11 +14,17 @@ from .vowels import random_vowel_singer, sing_vowels
 SAMPLE_RATE = 44100
 STEMS = ("vocals", "drums", "bass", "other")
 VERSION = 1  # part of every song's identity: raise it whenever the sound of a seed changes
+SEED_RANGES = {
+    "train": range(0, 1_000_000),
+    "valid": range(1_000_000, 2_000_000),
+    "test": range(2_000_000, 3_000_000),
+    "demo": range(3_000_000, 3_001_000),
+}
 STEP = 2.0**-15  # samples lie on this grid, as in 16-bit files, so that stems add up without rounding
 
 
 def made_stems(seed: int, seconds: float) -> tuple[dict[str, np.ndarray], str]:
-    """The four stems of song `seed`, each (2, t) float32 on the 16-bit grid, with their sum within ±1; and its style."""
+    """The four stems of song `seed`, each (2, t) float32 on the 16-bit grid, their sum within ±1; and its style."""
     rng, length = Dice(seed, 20_260_101), round(seconds * SAMPLE_RATE)
     song = _full_song(rng, seconds)
     singer = random_vowel_singer(rng)

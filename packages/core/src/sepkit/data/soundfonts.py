@@ -6,8 +6,9 @@ import shutil
 import subprocess
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -51,7 +52,8 @@ def find_soundfonts(paths: Sequence[Path] = ()) -> list[Path]:
     unique = {f.resolve(): f.resolve() for f in sorted(found) if f.is_file()}
     if not unique:
         raise DatasetError(
-            f"No soundfont (.sf2, .sf3) in {', '.join(map(str, roots))}: apt-get install fluid-soundfont-gm, or give --soundfonts PATH."
+            f"No soundfont (.sf2, .sf3) in {', '.join(map(str, roots))}: "
+            "apt-get install fluid-soundfont-gm, or give --soundfonts PATH."
         )
     return sorted(unique.values())
 
@@ -67,12 +69,13 @@ def require_fluidsynth() -> str:
     program = shutil.which("fluidsynth")
     if program is None:
         raise DatasetError(
-            "The program fluidsynth is not installed: apt-get install fluidsynth fluid-soundfont-gm (or brew install fluid-synth)."
+            "The program fluidsynth is not installed: "
+            "apt-get install fluidsynth fluid-soundfont-gm (or brew install fluid-synth)."
         )
     return program
 
 
-def _mido():
+def _mido() -> Any:
     try:
         import mido
     except ImportError as error:
@@ -138,7 +141,7 @@ def play_notes(
 
 
 def song_from_midi(path: Path, start_seconds: float, seconds: float) -> tuple[Song, dict[int, int]]:
-    """The notes of a MIDI file between two times, one part for each instrument, and each part's GM program by its index.
+    """The notes of a MIDI file between two times, a part for each instrument, and each part's GM program by index.
 
     Channel 10 is the drums, programs 33-40 (GM numbering) the bass, choirs are left out, all else is `other`.
     """
@@ -162,7 +165,8 @@ def song_from_midi(path: Path, start_seconds: float, seconds: float) -> tuple[So
             began, velocity, program = held.pop((message.channel, message.note))
             if start_seconds <= began < start_seconds + seconds:
                 notes[program].append(Note(began - start_seconds, max(0.02, now - began), message.note, velocity / 127))
-    parts, program_of = [], {}
+    parts: list[Part] = []
+    program_of: dict[int, int] = {}
     for program, rows in sorted(notes.items()):
         stem = "drums" if program == -1 else STEM_OF_PROGRAM.get(program, "other")
         if stem != "vocals":
@@ -178,7 +182,7 @@ def song_from_midi(path: Path, start_seconds: float, seconds: float) -> tuple[So
     return Song(seconds, 120.0, "rock", tuple(parts), (), kicks), program_of
 
 
-def _timed(file):
+def _timed(file: Any) -> Iterator[tuple[float, Any]]:
     now = 0.0
     for message in file:
         now += message.time

@@ -14,16 +14,10 @@ import torch
 from torch import Tensor
 
 from ..errors import OptionError
-from .crops import resampled_track
-from .song_maker import SAMPLE_RATE, STEMS, VERSION, made_stems
+from .resampled import resampled_track
+from .song_maker import SAMPLE_RATE, SEED_RANGES, STEMS, VERSION, made_stems
 from .track import Dataset, Track
 
-SEED_RANGES = {
-    "train": range(0, 1_000_000),
-    "valid": range(1_000_000, 2_000_000),
-    "test": range(2_000_000, 3_000_000),
-    "demo": range(3_000_000, 3_001_000),
-}
 DEMO_SECONDS = 12.0
 DEMO_SEEDS = (0, 1, 2)  # within the demo range
 

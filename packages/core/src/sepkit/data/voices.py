@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -19,41 +20,25 @@ from .dice import Random
 FLITE_VOICES = ("slt", "rms", "awb", "kal16")
 VOICE_LICENCE = "flite's voices slt, rms, awb, kal16 (Carnegie Mellon University, BSD-like)"
 FRAME_SECONDS = 0.005
-WORDS = ["morning", "river", "golden", "window", "falling", "over", "again", "tonight", "never", "going", "home", "remember", "shadow", "light", "along", "the", "water", "calling", "your", "name", "under", "open", "sky", "hold", "me", "now", "and", "we", "will", "be", "alone", "together", "burning", "slow", "away", "from", "here", "until", "day", "is", "gone", "another", "road", "dream", "believe", "in", "silver", "rain", "tomorrow", "may", "I", "love", "you", "so", "baby", "oh", "yeah", "run", "free", "fire", "heart", "stars", "shine", "without", "nothing", "left", "to", "say", "every", "little", "thing", "machine", "electric", "wires", "humming", "signal", "city", "lights", "quiet", "thunder", "break", "down", "move", "your", "body", "feel", "this", "moment", "take", "my", "hand", "why", "should", "stay", "young", "forever", "crazy", "ocean", "paper", "boat", "fly", "high", "wild", "child", "summer", "winter", "spring", "black", "white", "blue", "eyes", "cry", "smile", "chase", "ghost", "whisper", "secret", "station", "radio", "static", "pulse", "circuit", "memory", "future", "zero", "one", "jump", "shout", "kiss", "touch", "breathe", "deep", "float", "hey", "la", "da", "na"]
-ONSETS = (
-    "b",
-    "d",
-    "f",
-    "g",
-    "h",
-    "k",
-    "l",
-    "m",
-    "n",
-    "p",
-    "r",
-    "s",
-    "sh",
-    "t",
-    "v",
-    "w",
-    "y",
-    "z",
-    "ch",
-    "st",
-    "tr",
-    "bl",
-    "fl",
-    "kr",
-    "sp",
-    "th",
-)
+EDGE = 0.9  # the recorded band ends here: above lies the roll-off of the recordings' own filter
+_ONSETS = "b d f g h k l m n p r s sh t v w y z ch st tr bl fl kr sp th"
+_LYRICS = """
+morning river golden window falling over again tonight never going home remember shadow light along the water calling
+your name under open sky hold me now and we will be alone together burning slow away from here until day is gone
+another road dream believe in silver rain tomorrow may I love you so baby oh yeah run free fire heart stars shine
+without nothing left to say every little thing machine electric wires humming signal city lights quiet thunder break
+down move body feel this moment take my hand why should stay young forever crazy ocean paper boat fly high wild child
+summer winter spring black white blue eyes cry smile chase ghost whisper secret station radio static pulse circuit
+memory future zero one jump shout kiss touch breathe deep float hey la da na
+"""
+WORDS = tuple(_LYRICS.split())
+ONSETS = tuple(_ONSETS.split())
 VOWELS = ("ah", "ee", "oo", "oh", "ay", "eye", "uh", "er", "ow", "oy", "eh")
 
 
 @dataclass(frozen=True)
 class Singer:
-    """How one singer sings: voice, formant scale, register (lowest and highest MIDI pitch) and manners, all drawn by chance."""
+    """How one singer sings: voice, formant scale, register (lowest and highest MIDI pitch) and manners."""
 
     voice: str
     formant: float
@@ -64,6 +49,7 @@ class Singer:
     drift_semitones: float
     glide_frames: int
     tilt_db_per_octave: float
+    fall_db_per_octave: float
     breath: float
     whisper: bool = False
 
@@ -92,13 +78,14 @@ def random_singer(rng: Random) -> Singer:
         vibrato_hz=float(rng.uniform(4.8, 6.4)),
         drift_semitones=0.0 if robot else float(rng.uniform(0.03, 0.18)),
         glide_frames=1 if robot else int(rng.integers(5, 25)),
-        tilt_db_per_octave=float(rng.normal(0, 1.2)),
+        tilt_db_per_octave=float(rng.normal(1.8, 1.3)),
+        fall_db_per_octave=float(rng.uniform(3, 16)),
         breath=float(rng.choice([0, 0.05, 0.15, 0.4], p=[0.4, 0.3, 0.2, 0.1])),
         whisper=bool(rng.random() < 0.03),
     )
 
 
-def _vocoder():
+def _vocoder() -> Any:
     try:
         import pyworld
     except ImportError as error:
@@ -125,7 +112,7 @@ def lyrics(rng: Random, syllables: int) -> str:
         words.append(word)
         count += max(
             1,
-            sum(a in "aeiouy" and b not in "aeiouy" for a, b in zip(word, word[1:] + "x"))
+            sum(a in "aeiouy" and b not in "aeiouy" for a, b in zip(word, word[1:] + "x", strict=True))
             - (word.endswith("e") and len(word) > 3),
         )
     return " ".join(words)
@@ -163,7 +150,7 @@ def in_range(phrase: Sequence[Note], low: int, high: int) -> list[Note]:
 def sing(
     rng: Random, singer: Singer, speech: Speech, phrase: Sequence[Note], sample_rate: int, transpose: float = 0.0
 ) -> np.ndarray:
-    """One phrase (t,) at `sample_rate`: loud vowels stretch to fill it, consonants keep their length, pitch follows the notes."""
+    """One phrase (t,) at `sample_rate`: loud vowels stretch to fill it, consonants do not, pitch follows the notes."""
     seconds = phrase[-1].start_seconds + phrase[-1].seconds - phrase[0].start_seconds
     frames = max(8, round(seconds / FRAME_SECONDS))
     energy = speech.log_spectrum.max(axis=1)
@@ -210,16 +197,17 @@ def _pitch_curve(rng: Random, singer: Singer, phrase: Sequence[Note], frames: in
 def _widened(
     singer: Singer, top_hz: float, log: np.ndarray, rough: np.ndarray, voiced: np.ndarray, sample_rate: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Power spectrum and aperiodicity (n f) at the output rate: formants scaled, the band above the recording extrapolated."""
+    """Power spectrum and aperiodicity (n f) at the output rate: formants scaled, the band above extrapolated."""
     bins = _vocoder().get_cheaptrick_fft_size(sample_rate) // 2 + 1
     hz = np.linspace(0, sample_rate / 2, bins)
-    place = np.minimum(hz / singer.formant, top_hz * 0.985) / top_hz * (log.shape[1] - 1)
+    place = np.minimum(hz / singer.formant, top_hz * EDGE) / top_hz * (log.shape[1] - 1)
     left = np.clip(place.astype(int), 0, log.shape[1] - 2)
     part = place - left
     wide = log[:, left] * (1 - part) + log[:, left + 1] * part
-    above = np.clip(np.log2(np.maximum(hz / singer.formant, top_hz) / top_hz), 0, None)
-    # Above the recorded band a vowel falls by about 17 dB an octave, a consonant by half of that.
-    wide -= np.where(voiced, 4.0, 2.0)[:, None] * above
+    above = np.clip(np.log2(np.maximum(hz / singer.formant, top_hz * EDGE) / (top_hz * EDGE)), 0, None)
+    # Sung records fall by 6 to 10 dB an octave there (measured on released songs); consonants by half of that.
+    fall = singer.fall_db_per_octave * np.log(10) / 10
+    wide -= np.where(voiced, fall, fall / 2)[:, None] * above
     wide += singer.tilt_db_per_octave * np.log(10) / 10 * np.log2(np.maximum(hz, 100) / 1000)
     plain = np.minimum(hz, top_hz) / top_hz * (log.shape[1] - 1)
     base = np.clip(plain.astype(int), 0, log.shape[1] - 2)
@@ -232,7 +220,7 @@ def _widened(
 def vocal_stem(
     rng: Random, phrases: Sequence[Sequence[Note]], length_samples: int, sample_rate: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lead and backing vocals, each (2, length) float32 and dry: doubles at the sides, harmonies in some phrases, ad-libs."""
+    """Lead and backing vocals, each (2, length) float32 and dry: doubles, some harmonies, ad-libs."""
     lead = np.zeros((2, length_samples), dtype=np.float32)
     backing = np.zeros_like(lead)
     singers = [random_singer(rng) for _ in range(1 if rng.random() < 0.7 else 2)]

@@ -107,7 +107,7 @@ def _phrase(rng: Random, singer: VowelSinger, notes: list[Note], sample_rate: in
         pitch + drift + singer.vibrato_semitones * np.sin(2 * np.pi * singer.vibrato_hz * t) * np.clip(t / 0.6, 0, 1)
     )
     voice = _harmonics(singer, 440.0 * 2 ** ((pitch - 69) / 12), loud, formants, sample_rate)
-    voice += _breath(rng, singer, loud, len(voice), sample_rate)
+    voice += _breath(rng, singer, loud, sample_rate)
     for at, onset, velocity in consonants:
         _add_consonant(rng, voice, round(at * sample_rate), onset, velocity, sample_rate)
     return voice.astype(np.float32)
@@ -122,28 +122,34 @@ def _harmonics(
     singer: VowelSinger, hz: np.ndarray, loud: np.ndarray, formants: np.ndarray, sample_rate: int
 ) -> np.ndarray:
     """Sum of harmonics whose levels follow a cascade of resonators; phases by repeated rotation, one cosine in all."""
-    frames, length = len(hz), (len(hz) - 1) * FRAME_SAMPLES
-    grid, at = np.arange(frames) * FRAME_SAMPLES, np.arange(length)
-    rotation = np.exp(2j * np.pi * np.cumsum(np.interp(at, grid, hz)) / sample_rate).astype(np.complex64)
-    turning, out = np.ones_like(rotation), np.zeros(length, dtype=np.float32)
-    for k in range(1, int(min(12000, 0.45 * sample_rate) / hz.min()) + 1):
+    top = min(12000.0, 0.45 * sample_rate)
+    turns = np.cumsum(_between(hz)) / sample_rate
+    rotation = np.exp(2j * np.pi * (turns % 1)).astype(np.complex64)
+    turning, out = np.ones_like(rotation), np.zeros(len(turns), dtype=np.float32)
+    half = np.square(BANDWIDTHS) / 4
+    for k in range(1, int(top / hz.min()) + 1):
         turning *= rotation
         f = (k * hz)[:, None]
-        near = ((f - formants) ** 2 + np.square(BANDWIDTHS) / 4) * ((f + formants) ** 2 + np.square(BANDWIDTHS) / 4)
-        level = np.prod((formants**2 + np.square(BANDWIDTHS) / 4) / np.sqrt(near), axis=1)
-        level *= loud * k ** (-0.9 / singer.brightness) * np.clip((0.45 * sample_rate - f[:, 0]) / 500, 0, 1)
+        near = ((f - formants) ** 2 + half) * ((f + formants) ** 2 + half)
+        level = np.prod((formants**2 + half) / np.sqrt(near), axis=1)
+        level *= loud * k ** (-0.7 / singer.brightness) * np.clip((top - f[:, 0]) / 500, 0, 1)
         # The cascade lacks the poles above the fifth formant; without them highs would fall too fast.
-        level *= 1 + (f[:, 0] / 3500) ** 2
-        out += np.interp(at, grid, level).astype(np.float32) * turning.imag
+        level *= 1 + (f[:, 0] / 2200) ** 2
+        out += _between(level.astype(np.float32)) * turning.imag
     return out * np.float32(0.12)
 
 
-def _breath(rng: Random, singer: VowelSinger, loud: np.ndarray, length: int, sample_rate: int) -> np.ndarray:
+def _between(frames: np.ndarray) -> np.ndarray:
+    """Values at frames, linearly interpolated to samples: (n,) -> ((n - 1) * FRAME_SAMPLES,)."""
+    ramp = (np.arange(FRAME_SAMPLES) / FRAME_SAMPLES).astype(frames.dtype)
+    return (frames[:-1, None] + np.diff(frames)[:, None] * ramp).reshape(-1)
+
+
+def _breath(rng: Random, singer: VowelSinger, loud: np.ndarray, sample_rate: int) -> np.ndarray:
+    level = _between(loud)
     band = butter(2, (1500, min(9000, 0.4 * sample_rate)), "bandpass", fs=sample_rate, output="sos")
-    noise = sosfilt(band, rng.standard_normal(length))
-    return (
-        singer.breath * 0.5 * noise * np.interp(np.arange(length), np.arange(len(loud)) * FRAME_SAMPLES, loud)
-    ).astype(np.float32)
+    noise = sosfilt(band, rng.standard_normal(len(level)))
+    return (0.25 * singer.breath * noise * level).astype(np.float32)
 
 
 def _add_consonant(rng: Random, voice: np.ndarray, start: int, onset: str, velocity: float, sample_rate: int) -> None:
