@@ -183,7 +183,7 @@ def _write_run_file(
 
 
 def _print_results(grids: Sequence[Any], folder: Path) -> None:
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     for grid in grids:
         console.print()
         console.print(grid.rich())

@@ -38,7 +38,7 @@ class Grid:
         """For a terminal."""
         table = Table(title=self.title, title_justify="left", title_style="bold", header_style="bold", box=SIMPLE_HEAD)
         for index, column in enumerate(self.columns):
-            table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+            table.add_column(column, justify="left" if index == 0 else "right", no_wrap=index == 0)
         for row, muted in zip(self.rows, self.muted, strict=True):
             table.add_row(*(escape(cell.text) for cell in row), style="dim" if muted else None)
         return table

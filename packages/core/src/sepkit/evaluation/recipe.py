@@ -207,8 +207,8 @@ RECIPES: dict[str, Recipe] = {
             hop_seconds=2.0,
             over_tracks="window_mean",
             source="MSDM (arXiv 2302.02257): SI-SDR improvement on 4 s windows, hop 2 s, with at least two stems "
-            "sounding, mean over all windows; the _active variant drops windows in which the stem itself is silent. The "
-            "protocol's epsilon gives a silent estimate 0 dB SI-SDR, so silence improves on any mixture below 0 dB",
+            "sounding, mean over all windows; the _active variant drops windows in which the stem itself is silent. "
+            "The protocol's epsilon gives a silent estimate 0 dB SI-SDR, so silence improves on a mixture below 0 dB",
         ),
     )
 }

@@ -22,6 +22,7 @@ Spectrum = NDArray[np.complex128]
 
 WINDOW_SAMPLES, HOP_SAMPLES = 2048, 1024
 PIECE_FRAMES = 1292  # 30 s at 44.1 kHz: bounds the memory of the Wiener filter, and lets panning change along a song
+MEDIAN_FRAMES, MEDIAN_BINS = 31, 31  # of the harmonic and the percussive median; odd
 SIMILAR_SECONDS = 2.0  # REPET-SIM looks for repetitions at least this far apart
 BASS_HZ = 200.0  # the classical baseline calls everything tonal and repeating below this frequency bass
 
@@ -117,7 +118,8 @@ class RepetHpss:
     def __call__(self, mixture: Samples, truths: Mapping[str, Samples], sample_rate: int) -> dict[str, Samples]:
         spectrum = stft(mixture)
         magnitude = reduce(np.abs(spectrum), "c f n -> f n", "mean")  # one mask for all channels keeps the panning
-        harmonic, percussive = self._decompose.hpss(magnitude, mask=True)
+        frames = min(MEDIAN_FRAMES, magnitude.shape[-1] - 1 | 1)  # a median over more frames than there are gives NaN
+        harmonic, percussive = self._decompose.hpss(magnitude, mask=True, kernel_size=(frames, MEDIAN_BINS))
         tonal = harmonic * magnitude
         repeating = np.minimum(tonal, self._repetition(tonal, sample_rate))
         background = _soft_mask(repeating, 3.0 * (tonal - repeating))  # favours vocals, which repeats rarely miss

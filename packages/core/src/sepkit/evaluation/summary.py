@@ -88,7 +88,7 @@ def runnable(entry: Entry, budget_seconds: float) -> str:
     if entry.over_budget:
         return f"no (> {budget_seconds:g} s)"
     if entry.slowest_seconds is None:
-        return "?"
+        return "no (failed)"
     if entry.slowest_seconds > budget_seconds:
         return f"no ({entry.slowest_seconds:.1f} s)"
     return "yes"
