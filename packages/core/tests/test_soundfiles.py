@@ -408,7 +408,9 @@ def test_what_is_no_sound_file_says_why(tmp_path):
     (tmp_path / "empty.wav").write_bytes(b"")
     (tmp_path / "folder.wav").mkdir()
     (tmp_path / "headerless.raw").write_bytes(bytes(100))
+    os.mkfifo(tmp_path / "pipe.wav")
     reasons = {
+        "pipe.wav": "is a pipe",
         "text.wav": "begins with b'these are the ly'",
         "text.mp3": "begins with b'these are the ly'",
         "empty.wav": "0 bytes",
@@ -423,7 +425,7 @@ def test_what_is_no_sound_file_says_why(tmp_path):
         assert ": " in str(caught.value)  # the next step follows a colon
 
 
-@pytest.mark.parametrize("suffix", ["flac", "mp3"])
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3"])
 @pytest.mark.parametrize("kept", [0.3, 0.6])
 def test_a_file_cut_short_is_an_error_and_not_a_shorter_song(tmp_path, suffix, kept):
     rng = np.random.default_rng(0)
@@ -432,6 +434,33 @@ def test_a_file_cut_short_is_an_error_and_not_a_shorter_song(tmp_path, suffix, k
     path.write_bytes(whole[: int(kept * len(whole))])
     with pytest.raises(AudioError, match=f"{path}.* get a complete copy"):
         read(path)
+
+
+@pytest.mark.parametrize("placeholder", [0xFFFFFFFF, 0x7FFFFFFF, 0x80000000, 0x7FFFF024])
+def test_a_wav_written_to_a_pipe_is_read_to_its_end(tmp_path, placeholder):
+    samples = tone(50_000, 2)
+    soundfile.write(tmp_path / "x.wav", samples, 48_000, "PCM_16")
+    data = bytearray((tmp_path / "x.wav").read_bytes())
+    place = data.index(b"data") + 4
+    data[4:8] = data[place : place + 4] = placeholder.to_bytes(4, "little")
+    (tmp_path / "x.wav").write_bytes(data)
+    np.testing.assert_allclose(read(tmp_path / "x.wav"), samples, atol=1 / 32768)
+
+
+@pytest.mark.parametrize("container", ["AIFF", "AU", "CAF", "RF64", "W64", "WAVEX"])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_other_containers_are_read_too(tmp_path, container, subtype):
+    samples = np.rint(tone(5_000, 6) * 32768) / 32768
+    soundfile.write(tmp_path / "x", samples, 11_025, subtype, format=container)
+    assert np.array_equal(read(tmp_path / "x"), samples)
+    with open_reader(tmp_path / "x") as reader:
+        [part] = reader.blocks(start_samples=4_990)
+    assert np.array_equal(part, samples[4_990:])
+
+
+def test_sound_files_need_no_torch():
+    code = "import sys, sepkit.soundfiles; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_flac_of_unknown_length_is_read_to_its_end(tmp_path):

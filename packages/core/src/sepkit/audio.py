@@ -79,7 +79,8 @@ class Audio:
         """
         check_writable(Path(path).suffix or str(path), self.sample_rate, self.channels, self.length_samples, bits)
         with open_writer(path, self.sample_rate, self.channels, bits=bits, overwrite=overwrite) as writer:
-            for block in self.samples.split(_WRITE_BLOCK_SAMPLES, dim=-1):
+            for start in range(0, self.length_samples, _WRITE_BLOCK_SAMPLES):
+                block = self.samples[:, start : start + _WRITE_BLOCK_SAMPLES]
                 writer.write(rearrange(block, "c t -> t c").numpy())
         _warn_of_clipping(writer)
         return writer.clipped_samples

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class AvReader(Reader):
             raise AudioError(f"{path} has a sound stream without any sound: check the file.")
         self.sample_rate, self.channels = first.sample_rate, first.layout.nb_channels
 
-    def _frames(self) -> Iterator[Any]:
+    def _frames(self) -> Generator[Any, None, None]:
         try:
             with self._av.open(str(self.path)) as container:
                 if not container.streams.audio:

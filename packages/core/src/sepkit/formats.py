@@ -22,6 +22,9 @@ class FileFormat:
 
     `bits`: sample types it can store, the first is the default; empty for lossy codecs. `rates`: the only sample
     rates (Hz), or None for any up to `max_rate`. `compression`: libsndfile's level, 0 best to 1 smallest.
+
+    Every format gives back exactly the length that was written; mp3 by its header frame, so that a player which
+    ignores that frame hears up to two frames (2304 samples) of silence more.
     """
 
     name: str

@@ -14,6 +14,7 @@ import soundfile
 from .errors import AudioError
 from .mp3 import Mp3Frames, count_frames, piped
 from .ogg import count_streams
+from .wav import missing_bytes
 
 BLOCK_SAMPLES = 65_536
 _AV_SUFFIXES = frozenset({"m4a", "mp4", "m4b", "m4v", "mov", "aac", "ac3", "wma", "webm", "mka", "mkv"})
@@ -85,9 +86,11 @@ class _SndfileReader(Reader):
             # Seeking in Vorbis, Opus and MP3 gives other samples than decoding from the start does.
             self._exact_seek = file.subtype.startswith(_EXACT_CODECS) and self.length_samples is not None
             container = file.format
+        self._plain_stream: Mp3Frames | None = None
+        if container in ("WAV", "WAVEX", "RF64") and (missing := missing_bytes(path)):
+            raise AudioError(f"{path} is cut short ({missing} bytes of sound are missing): get a complete copy.")
         if container == "OGG" and count_streams(path) > 1:
             raise AudioError(f"{path} has several Ogg streams joined, of which only the first could be read: split it.")
-        self._plain_stream: Mp3Frames | None = None
         if container == "MP3":
             self._distrust(count_frames(path))
 
@@ -155,6 +158,8 @@ def _first_bytes(path: Path) -> bytes:
         raise AudioError(f"{path} is a folder, and a sound file was wanted: name a file inside it.")
     if not path.exists():
         raise AudioError(f"{path} does not exist (looked from {Path.cwd()}): check the path.")
+    if not path.is_file():
+        raise AudioError(f"{path} is a pipe or device, which cannot be read twice: save the sound to a file first.")
     try:
         with path.open("rb") as file:
             first_bytes = file.read(16)

@@ -54,7 +54,8 @@ class StreamResampler:
             raise RuntimeError("this resampler has finished: make a new one for another stream")
         samples = self._taken(block)
         self.received_samples += len(samples)
-        return self._given(self._converted(samples))
+        ready: Block = self._given(self._converted(samples))
+        return ready
 
     def finish(self, length_samples: int | None = None) -> Any:
         """The rest, c t, which makes the whole output `length_samples` long (None: `resampled_length` of the input).

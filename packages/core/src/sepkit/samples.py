@@ -56,7 +56,8 @@ def _tensor_of(samples: Any) -> Tensor:
         raise AudioError(f"samples of type {array.dtype} were given: an array of real floats is wanted.")
     if array.dtype.kind == "f":
         array = array.astype(np.float32)  # a native, writable copy, as torch wants it
-    return torch.from_numpy(np.ascontiguousarray(array)) if array.ndim else torch.as_tensor(array[()])
+    tensor: Tensor = torch.from_numpy(array.copy()) if array.ndim else torch.as_tensor(array[()])
+    return tensor
 
 
 def _refuse_non_finite(samples: Tensor, sample_rate: int) -> None:

@@ -1,4 +1,4 @@
-"""Our own WAV writer: the same bytes every time, and RF64 without knowing the length beforehand.
+"""Our own WAV writer (the same bytes every time, RF64 without knowing the length beforehand), and a check of others.
 
 libsndfile must be told at the start whether a file will pass 4 GiB, and it stamps float files with the time of day.
 Here a `JUNK` chunk reserves room, which becomes the `ds64` chunk of RF64 (EBU Tech 3306) only if the file grew that
@@ -18,6 +18,8 @@ from .formats import Bits
 RIFF_LIMIT_BYTES = 2**32 - 1
 _UNKNOWN = 0xFFFFFFFF  # "see ds64"
 _PCM, _IEEE_FLOAT = 1, 3
+_PLACEHOLDER = 0x7FFF0000  # programs that write to a pipe put 0 or about 2 or 4 GiB
+_TOLERANCE_BYTES = 4096  # headers are often wrong by their own size
 
 
 def wav_header(sample_rate: int, channels: int, bits: Bits, length_samples: int) -> bytes:
@@ -77,3 +79,25 @@ class WavSink:
                     self._file.write(b"\0")  # chunks start at even offsets
                 self._file.seek(0)
                 self._file.write(wav_header(*self._settings, self._length_samples))
+
+
+def missing_bytes(path: Path) -> int:
+    """How many bytes of samples a WAV or RF64 header promises beyond what the file holds; 0 for a complete file.
+
+    libsndfile reads a file that was cut short as a shorter song, without a word.
+    """
+    file_bytes = path.stat().st_size
+    large_bytes = 0
+    with path.open("rb") as file:
+        place = 12
+        while place + 8 <= file_bytes:
+            file.seek(place)
+            name, size = struct.unpack("<4sI", file.read(8))
+            if name == b"ds64":
+                large_bytes = int.from_bytes(file.read(16)[8:], "little")
+            if name == b"data":
+                promised = large_bytes if size == _UNKNOWN else size if size < _PLACEHOLDER else 0
+                missing = place + 8 + promised - file_bytes
+                return missing if missing > _TOLERANCE_BYTES else 0
+            place += 8 + size + size % 2
+    return 0
