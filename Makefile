@@ -20,7 +20,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.installed ## every method on the embedded demo songs: a table, stems to hear and a report in runs/demo
-	@start=$$(date +%s); $(bin)/python -m benchmarks.run --methods all --dataset demo --out runs/demo $(ARGS); status=$$?; \
+	@start=$$(date +%s); $(bin)/python -m benchmarks.run --methods all --dataset demo --out runs/demo --fresh $(ARGS); status=$$?; \
 	echo "The demo took $$(($$(date +%s) - start)) s; the installation, done before it, took $$(cat .venv/.installed) s."; \
 	exit $$status
 
