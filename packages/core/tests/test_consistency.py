@@ -13,6 +13,7 @@ from sepkit.filters.consistency import FILTERS, check_consistency, give_rest, ma
 from sepkit.filters.wiener import wiener_filter
 
 SUMMING = [how for how in FILTERS if how != "none"]
+gains_db = st.sampled_from([-420, -120, 0, 120, 420])
 
 
 def example(s: int = 3, c: int = 2, t: int = 700, b: int = 2, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -22,7 +23,9 @@ def example(s: int = 3, c: int = 2, t: int = 700, b: int = 2, seed: int = 0) -> 
 
 @pytest.mark.parametrize("how", SUMMING)
 @settings(max_examples=15, deadline=None)
-@given(s=st.integers(1, 4), c=st.integers(1, 2), t=st.integers(1, 300), gain_db=st.sampled_from([-120, 0, 120]))
+@given(
+    s=st.integers(1, 4), c=st.integers(1, 2), t=st.integers(1, 300), gain_db=st.sampled_from([-420, -120, 0, 120, 420])
+)
 def test_stems_sum_to_the_mixture_to_float_precision(how, s, c, t, gain_db):
     stems, mixture = (10 ** (gain_db / 20) * x for x in example(s, c, t))
     summed = total(make_consistent(stems, mixture, how))

@@ -77,8 +77,9 @@ def test_stretches_come_as_soon_as_a_batch_is_full():
 
     def blocks() -> Iterator[Tensor]:
         nonlocal taken
-        while True:  # without an end: only a stream that hands out as it goes gets anywhere
+        while True:  # no end to wait for
             taken += 256
+            assert taken < 100_000, "the stream has taken 100 windows and is still holding back"
             yield torch.zeros(2, 256)
 
     stream = hosted(Identity(), batch_windows=2).separate_stream(blocks(), 8000, 2)

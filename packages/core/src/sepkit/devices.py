@@ -29,14 +29,14 @@ class DeviceChoice:
     reason: str
 
 
-def choose_device(asked: str) -> DeviceChoice:
+def choose_device(asked: str, *, movable: bool = True) -> DeviceChoice:
     """The device for `auto` (the first of cuda, mps, cpu that is there), `cpu`, `cuda`, `cuda:N` or `mps`.
 
-    Raises OptionError for a name of no device and DeviceError, with the reason, for one that is not here: a device
-    that was asked for is never replaced by another.
+    A model that is not `movable` stays on the CPU under `auto`. Raises OptionError for a name of no device, and
+    DeviceError, with the reason, for one that is not here: a device that was asked for is never replaced by another.
     """
     if asked == "auto":
-        return _best_device()
+        return _best_device() if movable else DeviceChoice(torch.device("cpu"), "auto: the method runs on the CPU only")
     kind = asked.split(":")[0]
     if kind not in ("cpu", "cuda", "mps"):
         raise OptionError(f"device is {asked!r}: {nearest(asked, ('auto', 'cpu', 'cuda', 'mps'))}")
@@ -96,8 +96,7 @@ def check_precision(precision: str) -> Precision:
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """The context in which a model runs at this precision; it changes nothing for fp32."""
-    enabled = precision != "fp32"
-    return torch.autocast(device.type, dtype=DTYPES.get(precision, torch.float32), enabled=enabled)
+    return torch.autocast(device.type, dtype=DTYPES.get(precision), enabled=precision in DTYPES)
 
 
 def precision_error_db(run: Callable[[Precision], Tensor], precision: Precision, device: torch.device) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .audio import Audio, Stems
 from .checked import CheckedSeparator as CheckedSeparator
-from .devices import DeviceChoice, Precision, check_precision, choose_device, default_batch_windows, precision_error_db
+from .devices import Precision, check_precision, choose_device, default_batch_windows, precision_error_db
 from .errors import OptionError, PluginError, SepkitError
 from .filters.consistency import check_consistency
 from .inputs import as_audio, as_blocks, check_stems, whole_number
@@ -29,7 +29,6 @@ from .separator import Consistency, Progress, Quality, SeparatorInfo, WindowMode
 from .windows import Grid, Window
 
 TEST_SECONDS = 2.0  # of noise, for self-tests and timing of methods without a window
-ONLY_CPU = "auto: the method runs on the CPU only"
 DEFAULT_OVERLAP = 0.25  # of the window, for a whole-track method that is given a window
 
 
@@ -56,9 +55,7 @@ class HostedSeparator:
         _check_window_options(self.info, segment_seconds, overlap)
         self._segment_seconds = segment_seconds
         self._overlap = overlap
-        # A model without `to` runs on the CPU only: `auto` must not move it, and a GPU asked for is refused below.
-        movable = device != "auto" or hasattr(model, "to")
-        self._choice = choose_device(device) if movable else DeviceChoice(torch.device("cpu"), ONLY_CPU)
+        self._choice = choose_device(device, movable=hasattr(model, "to"))
         self._precision: Precision = check_precision(precision)
         self._precision_error_db: float | None = None  # until the self-test has run
         if batch_windows is None:

@@ -39,7 +39,7 @@ def uniform(stems: Tensor, mixture: Tensor) -> Tensor:
 def energy(stems: Tensor, mixture: Tensor) -> Tensor:
     """Stems b s c t plus a share of what they leave of the mixture b c t, by energy over time per channel."""
     left = rearrange(mixture - total(stems), "b c t -> b 1 c t")
-    # Summed in float64: squares of very quiet stems would underflow in float32 and the shares with them.
+    # In float64: any float32 can be squared there without overflow.
     power = reduce(stems.double().square(), "b s c t -> b s c 1", "sum")
     power_sum = reduce(power, "b s c 1 -> b 1 c 1", "sum")
     equal = torch.full_like(power, 1.0 / stems.shape[1])

@@ -29,10 +29,10 @@ def _filtered(stems: Tensor, mixture: Tensor, iterations: int) -> Tensor:
     spectrum = _stft(mixture.double() / peak)  # c f n
     estimates = _stft(rearrange(stems.double() / peak, "s c t -> (s c) t"))
     magnitudes = rearrange(estimates.abs(), "(s c) f n -> n f c s", c=mixture.shape[0])
-    # norbert rescales the mixture in place on loud signals, so it gets arrays that nobody else holds.
+    # norbert rescales the mixture in place on loud signals: these arrays are ours, and nobody reads them after it.
     filtered = norbert.wiener(
         np.ascontiguousarray(magnitudes.numpy()),
-        np.array(rearrange(spectrum, "c f n -> n f c").numpy(), order="C", copy=True),
+        np.ascontiguousarray(rearrange(spectrum, "c f n -> n f c").numpy()),
         iterations=iterations,
         use_softmask=True,
     )
