@@ -45,9 +45,9 @@ def checked_samples(samples: Any, sample_rate: int) -> Tensor:
             f"samples of shape ({channels}, {length}) were given, which looks like (samples, channels): "
             "(channels, samples) is wanted, so pass the transpose, samples.T."
         )
-    samples = samples.detach().to("cpu", torch.float32, copy=True).contiguous()
-    _refuse_non_finite(samples, sample_rate)
-    return samples
+    copied: Tensor = samples.detach().to("cpu", torch.float32, copy=True).contiguous()
+    _refuse_non_finite(copied, sample_rate)
+    return copied
 
 
 def _tensor_of(samples: Any) -> Tensor:
