@@ -1,4 +1,4 @@
-"""Rendering: resumable, repeatable, levels as on records, licences named, and never a file under a final name half done."""
+"""Rendering: resumable, repeatable, levels as on records, licences named, nothing half done under a final name."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _octaveless_error(y: np.ndarray, pitch: float) -> float:
 @needs_flite
 def test_sung_words_follow_the_notes() -> None:
     rng = np.random.default_rng(1)
-    singer = voices.Singer("slt", 1.0, 50, 70, 0.0, 5.0, 0.0, 3, 0.0, 0.0)
+    singer = voices.Singer("slt", 1.0, 50, 70, 0.0, 5.0, 0.0, 3, 0.0, 8.0, 0.0)
     notes = [Note(0.0, 1.0, 60, 0.9), Note(1.0, 1.0, 64, 0.9)]
     speech = voices.speak("la la", "slt")
     y = voices.sing(rng, singer, speech, notes, RATE)
@@ -210,9 +210,7 @@ def test_midi_licences_are_a_gate(tmp_path: Path) -> None:
     with (tmp_path / "manifest.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["file", "split", "licence"])
-        rows.writerows(
-            [["a.mid", "train", "BSD-3-Clause"], ["b.mid", "train", "GPL-2"], ["c.mid", "val", "BSD-3-Clause"]]
-        )
+        rows.writerows([["a.mid", "train", "BSD-3-Clause"], ["b.mid", "train", "GPL-2"], ["c.mid", "val", "BSD-3"]])
     for name in "ab":
         (tmp_path / f"{name}.mid").touch()
     assert [row[0].name for row in render.midi_files(tmp_path, None, ["BSD-3"])] == ["a.mid"]

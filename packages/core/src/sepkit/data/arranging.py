@@ -191,7 +191,7 @@ class _Grid:
 
     def chords(self, role: str) -> tuple[Note, ...]:
         rng = self.rng
-        low = int(rng.integers(48, 62)) + (12 if role in ("lead", "arp") and rng.random() < 0.5 else 0)
+        low = int(rng.integers(38, 62)) + (12 if role in ("lead", "arp") and rng.random() < 0.5 else 0)
         size = int(rng.choice([3, 3, 4, 4, 5])) if role != "riff" else 2
         patterns: dict[str, list[tuple[float, float]]] = {}
         melody = {kind: self._melody_pattern() for kind in SECTION_ENERGY}

@@ -32,11 +32,10 @@ class RandomCrops(TorchDataset[Tensor]):
     song lacks is silent. With `remix_probability` each stem of an item comes from a song and place of its own, else
     all come from one song and place. `gain_db` is a range for each stem's gain; `flip_sign` and `swap_channels` are
     chances for each stem; `absent_probability` silences a stem, never all of them; `speed` is a range of playing
-    speeds (and pitch), the same for all stems of an aligned item. Where a remixed stem, or a
-    whole aligned item, is silent, its place is drawn up to `silence_tries` times. `weights` says how often each song
-    is drawn; by default all alike.
-    `excluded` holds pairs (track name, stem) whose audio must not be used, say an `other` that has the bass in it:
-    such a song is never used aligned. Songs shorter than the crop end in silence.
+    speeds (and pitch), the same for all stems of an aligned item. Where a remixed stem, or a whole aligned item, is
+    silent, its place is drawn up to `silence_tries` times. `weights` says how often each song is drawn; by default all
+    alike. `excluded` holds pairs (track name, stem) whose audio must not be used, say an `other` that has the bass
+    in it: such a song is never used aligned. Songs shorter than the crop end in silence.
 
     Raises OptionError for settings out of range, DatasetError for a dataset that has nothing to crop.
     """

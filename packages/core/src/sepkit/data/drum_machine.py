@@ -35,13 +35,15 @@ class DrumMachine:
     def __init__(self, rng: Random, sample_rate: int):
         self.rng, self.sample_rate = rng, sample_rate
         self.tune = float(rng.uniform(0.85, 1.2))
-        self.drive = float(rng.choice([0.0, 0.5, 2.0]))
+        self.drive = float(rng.choice([0.0, 0.5, 2.0, 5.0]))
+        self.brightness = float(rng.uniform(0.25, 0.6))
+        self.kick_gain = float(rng.uniform(0.35, 0.8))
         self.width = float(rng.uniform(0, 1))
         self.kick = (
             rng.uniform(42, 62),
             rng.uniform(120, 420),
             rng.uniform(0.012, 0.06),
-            rng.uniform(0.12, 0.7),
+            rng.uniform(0.08, 0.35),
             rng.uniform(0, 0.6),
         )
         self.snare = (
@@ -49,7 +51,7 @@ class DrumMachine:
             rng.uniform(0.06, 0.18),
             rng.uniform(0.08, 0.28),
             rng.uniform(0.25, 0.75),
-            rng.uniform(1200, 5000),
+            rng.uniform(800, 4000),
         )
         self.hat = (rng.uniform(0.02, 0.07), rng.uniform(0.15, 0.6), rng.uniform(0, 1), rng.uniform(5000, 9000))
         self.cache: dict[int, list[np.ndarray]] = {}
@@ -126,7 +128,12 @@ class DrumMachine:
         turns = np.cumsum(low + high * np.exp(-t / fall)) / self.sample_rate
         body = np.sin(2 * np.pi * turns) * np.exp(-t / decay) * np.minimum(t / 0.001, 1)
         y = body + click * self._noise(t, 2500.0) * np.exp(-t / 0.004)
-        return np.tanh(y * (1 + self.drive)) / np.tanh(1 + self.drive) * np.minimum((t[-1] - t) / 0.005, 1)
+        return (
+            self.kick_gain
+            * np.tanh(y * (1 + self.drive))
+            / np.tanh(1 + self.drive)
+            * np.minimum((t[-1] - t) / 0.005, 1)
+        )
 
     def _snare(self) -> np.ndarray:
         tone, tone_decay, noise_decay, noisy, band = self.snare
@@ -135,8 +142,8 @@ class DrumMachine:
         shell = np.sin(2 * np.pi * np.cumsum(bend) / self.sample_rate) + 0.5 * np.sin(
             2 * np.pi * np.cumsum(bend * 1.72) / self.sample_rate
         )
-        rattle = self._noise(t, (band * 0.4, band * 4)) + 0.6 * self._noise(t, 6000.0)
-        return 0.8 * ((1 - noisy) * shell * np.exp(-t / tone_decay) + 1.4 * noisy * rattle * np.exp(-t / noise_decay))
+        rattle = self._noise(t, (band * 0.35, band * 3)) + 0.35 * self._noise(t, 6000.0)
+        return 1.3 * ((1 - noisy) * shell * np.exp(-t / tone_decay) + 1.4 * noisy * rattle * np.exp(-t / noise_decay))
 
     def _clap(self) -> np.ndarray:
         t = self._time(0.5)
@@ -156,7 +163,7 @@ class DrumMachine:
         )
         ping = 0.25 * np.sin(2 * np.pi * 3100 * self.tune * t) * np.exp(-t / 0.3) if drum == RIDE else 0
         return (
-            0.35
+            self.brightness
             * (y * (0.3 * np.exp(-t / (decay * 0.15)) + 0.7 * np.exp(-t / decay)) + ping)
             * np.minimum((t[-1] - t) / 0.01, 1)
         )

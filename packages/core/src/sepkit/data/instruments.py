@@ -57,7 +57,7 @@ def random_patch(rng: Random, role: str) -> Patch:
         sub=float(rng.choice([0, 0.3, 0.7])) if role == "bass" else 0.0,
         noise=float(rng.choice([0, 0, 0.01, 0.03])),
         cutoff_hz=float(
-            np.exp(rng.uniform(np.log(250 if role == "bass" else 700), np.log(3000 if role == "bass" else 12000)))
+            np.exp(rng.uniform(np.log(250 if role == "bass" else 700), np.log(6000 if role == "bass" else 12000)))
         ),
         resonance=float(rng.uniform(0.6, 5.0 if role in ("bass", "arp", "riff") else 2.0)),
         sweep_octaves=float(rng.choice([0, 1, 2, 3])) * (1 if rng.random() < 0.85 else -0.5),

@@ -42,7 +42,7 @@ def shelf(sample_rate: int, hz: float, gain_db: float, high: bool) -> np.ndarray
 
 def equalised(rng: Random, x: np.ndarray, sample_rate: int, stem: str) -> np.ndarray:
     """A few random bands and shelves, and the high pass that the stem usually gets."""
-    floor = {"vocals": (60, 160), "drums": (15, 35), "bass": (20, 45), "other": (30, 250)}.get(stem, (20, 60))
+    floor = {"vocals": (60, 160), "drums": (15, 35), "bass": (20, 45), "other": (20, 140)}.get(stem, (20, 60))
     sections = [butter(2, rng.uniform(*floor), "highpass", fs=sample_rate, output="sos")]
     for _ in range(int(rng.integers(0, 4))):
         sections.append(

@@ -125,7 +125,7 @@ def _bus(rng: Random, x: np.ndarray, stem: str, room: np.ndarray, song: Song) ->
     """A stem's group: reverb send, compressor, side-chain."""
     if not x.any():
         return x
-    send = {"drums": 0.12, "bass": 0.04, "other": 0.3}[stem] * float(rng.uniform(0, 1.5))
+    send = {"drums": 0.2, "bass": 0.04, "other": 0.3}[stem] * float(rng.uniform(0, 1.5))
     if send > 0.02:
         x = x + np.float32(send) * mixing.convolved(x, room)
     if rng.random() < 0.6:
