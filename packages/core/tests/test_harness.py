@@ -19,6 +19,8 @@ from sepkit.evaluation.recipe import RECIPES
 from sepkit.evaluation.score import EVERY_STEM, read_scores
 from sepkit.evaluation.views import FULL_VIEW, view_of
 
+pytestmark = pytest.mark.timeout(900)  # every method starts a process, which a busy machine makes slow
+
 RATE = 8000
 FOUR = ("vocals", "drums", "bass", "other")
 MDX = RECIPES["sdr_mdx"]
@@ -109,8 +111,7 @@ def fakes(tmp_path_factory):
 METHODS = [
     fake("good"),
     fake("unlucky", fails_when_quiet=True, hog=400),
-    fake("mortal", dies_when_quiet=True),
-    fake("short", short=True),
+    fake("mortal", dies_when_quiet=True, short=True),
     fake("voiceless", stems=("drums", "bass", "piano")),
     Method(name="broken", factory="evaluated_fakes:unbuildable"),
     *find_methods(["mixture"]),
@@ -181,11 +182,10 @@ def test_a_failure_is_a_row_with_its_reason_and_the_other_tracks_go_on(run):
 def test_a_process_that_dies_is_a_row_too(run):
     [row] = run[0][("mortal", "song/1")]
     assert "exit code 7" in row.reason
-    assert len(run[0][("mortal", "song/0")]) == 4
 
 
 def test_estimates_of_another_length_are_a_failure_not_a_score(run):
-    [row] = run[0][("short", "song/0")]
+    [row] = run[0][("mortal", "song/0")]
     assert row.stem == EVERY_STEM
     assert "(2, 7999)" in row.reason
 
@@ -213,7 +213,7 @@ def test_what_methods_print_goes_to_their_log(run):
 def test_a_run_that_goes_on_does_only_the_rest_and_equals_a_fresh_one(run, fakes, tmp_path):
     grouped, _, _ = run
     path = tmp_path / "scores.jsonl"
-    half = [row for row in grouped[("good", "song/0")]] + grouped[("good", "song/1")][:2]
+    half = grouped[("good", "song/0")] + grouped[("good", "song/1")][:2]
     path.write_text("".join(row.model_dump_json() + "\n" for row in half))
     watch = Silent()
     rows = evaluate([fake("good")], tracks(), [MDX], tmp_path, settings(), watch)

@@ -186,7 +186,7 @@ def test_the_page_needs_nothing_but_the_folder_it_lies_in(tmp_path: Path):
 
 def test_bars_stand_on_the_zero_line_and_hang_below_it():
     svg = grouped_bars(["g"], [Series("up", [4.0]), Series("down", [-2.0]), Series("none", [None])], "dB")
-    bars = [part for part in svg.split("<rect ")[1:]]
+    bars = svg.split("<rect ")[1:]
     assert len(bars) == 2
     top = {name: float(bar.split('y="')[1].split('"')[0]) for name, bar in zip(("up", "down"), bars, strict=True)}
     height = {n: float(bar.split('height="')[1].split('"')[0]) for n, bar in zip(("up", "down"), bars, strict=True)}
