@@ -28,6 +28,7 @@ from sepkit.errors import (
     SepkitError,
     UnknownNameError,
 )
+from sepkit.filters.consistency import make_consistent
 from sepkit.host import HostedSeparator
 from sepkit.separator import WindowSettings
 from sepkit.testing.fakes import Fake, Identity, Noisy, Split
@@ -163,9 +164,18 @@ def test_consistent_stems_sum_to_the_mixture(consistency, sample_rate, channels)
     torch.testing.assert_close(summed, x, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("consistency", ["none", "uniform", "energy", "wiener"])
+def test_a_consistency_is_applied_to_each_window(consistency):
+    x = sound(1024)
+    stems = hosted(Scripted(halves)).separate(x, consistency=consistency)
+    [wanted] = make_consistent(halves(x[None]), x[None], consistency)
+    for stem, samples in zip(stems.values(), wanted, strict=True):
+        torch.testing.assert_close(stem.samples, samples, rtol=0, atol=1e-5)
+
+
 def test_an_empty_track_gives_empty_stems_without_a_call():
     model = Recorder()
-    stems = hosted(model).separate(np.zeros((2, 0), np.float32))
+    stems = hosted(model).separate(np.zeros((2, 0), np.float32), quality="30s")
     assert stems["everything"].samples.shape == (2, 0)
     assert stems.provenance["input"]["length_samples"] == 0
     assert model.calls == []
@@ -343,7 +353,14 @@ def test_a_model_that_reuses_its_output_buffer_does_no_harm():
 
 def test_results_are_ordinary_tensors_made_without_gradients():
     weight = torch.ones(1, requires_grad=True)
-    stems = hosted(Scripted(lambda windows: halves(windows) * weight)).separate(sound(100))
+    modes = []
+
+    def separate(windows: Tensor) -> Tensor:
+        modes.append(torch.is_inference_mode_enabled())
+        return halves(windows) * weight
+
+    stems = hosted(Scripted(separate)).separate(sound(100))
+    assert modes == [True]
     samples = stems["vocals"].samples
     assert not samples.is_inference()
     assert not samples.requires_grad

@@ -59,13 +59,13 @@ def test_a_stream_equals_the_whole_bit_for_bit_however_it_is_cut(
     assert torch.equal(streamed["residual"], whole.residual.samples)
 
 
-def test_blocks_may_be_numpy_of_any_float_and_reuse_one_buffer():
+@pytest.mark.parametrize("buffer", [np.zeros((2, 100)), np.zeros((2, 100), np.float32), torch.zeros(2, 100)])
+def test_blocks_may_be_of_any_float_and_reuse_one_buffer(buffer):
     x = sound(5000)
 
-    def reused() -> Iterator[np.ndarray]:
-        buffer = np.zeros((2, 100), np.float64)
-        for first in range(0, 5000, 100):
-            buffer[:] = x[:, first : first + 100].numpy()
+    def reused() -> Iterator[Any]:
+        for block in x.split(100, dim=-1):
+            buffer[:] = block if isinstance(buffer, Tensor) else block.numpy()
             yield buffer
 
     streamed = joined(list(hosted(Identity()).separate_stream(reused(), 8000, 2)))
@@ -180,6 +180,7 @@ def test_files_hold_what_separate_gives_bit_for_bit(song: Path, tmp_path: Path):
     for name, audio in {**whole, "residual": whole.residual}.items():
         assert torch.equal(samples_of(result.paths[name]), audio.samples)
     assert (result.sample_rate, result.channels, result.length_samples) == (11025, 2, 30_000)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"high.wav", "how.json", "low.wav", "residual.wav"}
     told = json.loads((tmp_path / "out/how.json").read_text())
     assert told == result.provenance
     assert told["source"] == "song.wav"

@@ -259,6 +259,8 @@ class HostedSeparator:
         def estimate_seconds(settings: WindowSettings) -> float:
             planned = replace(route, grid=self._grid(settings))
             windows = float(planned.window_count(length_samples))
+            if windows == 0:
+                return 0.0  # an empty track costs nothing, and not even a timing
             if planned.grid is None:  # one window, as long as the track: cost by length
                 windows *= length_samples / route.sample_rate / TEST_SECONDS
             return windows * timing.seconds_per_window(settings) + time.perf_counter() - started
