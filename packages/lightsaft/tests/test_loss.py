@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from sepkit.errors import OptionError
 from sepkit_lightsaft.config import LightSaftConfig
-from sepkit_lightsaft.loss import SpectrogramLoss, equaliser
+from sepkit_lightsaft.loss import SpectrogramLoss, equaliser, gain_cross_entropy
 from torch import Tensor, nn
 
 SMALL = {"n_fft": 64, "hop_samples": 32, "blocks": 3, "channels": 4, "embedding_dim": 8, "bottleneck_min": 4}
@@ -85,3 +86,28 @@ def test_equalised_stems_change_mixture_and_target_alike() -> None:
     louder = {**data, "equaliser_db": torch.full((4, 4, 9), 6.0)}
     loss = SpectrogramLoss(MASK, "decibel")
     torch.testing.assert_close(loss(Answers(0.3), louder), loss(Answers(0.3), data), atol=1e-3, rtol=0)
+
+
+def test_cross_entropy_is_least_at_the_best_real_gain() -> None:
+    """Every bin of the stem is 0.3 of the mixture, so the constant gain 0.3 beats its neighbours."""
+    generator = torch.Generator().manual_seed(4)
+    mixture = torch.randn(2, 2, 33, 20, dtype=torch.complex64, generator=generator)
+
+    def loss(gain: float) -> float:
+        logits = torch.full((2, 2, 20, 33), gain).logit()
+        return gain_cross_entropy(logits, mixture, 0.3 * mixture).item()
+
+    assert loss(0.3) < min(loss(0.25), loss(0.35))
+
+
+def test_cross_entropy_keeps_its_slope_where_the_gain_is_saturated() -> None:
+    mixture = torch.ones(1, 2, 33, 20, dtype=torch.complex64)
+    logits = torch.full((1, 2, 20, 33), -30.0, requires_grad=True)
+    gain_cross_entropy(logits, mixture, mixture).backward()
+    assert logits.grad is not None
+    assert logits.grad.sum().item() == pytest.approx(-1.0, abs=1e-4)
+
+
+def test_cross_entropy_is_refused_for_mapping() -> None:
+    with pytest.raises(OptionError, match="compares gains"):
+        SpectrogramLoss(MAP, "cross_entropy")

@@ -1,15 +1,19 @@
-"""Training losses, computed on spectrograms: the paper's mean squared error, and the error of each example in dB."""
+"""Training losses on spectrograms: the published mean squared error, the error in dB, and the gain's cross-entropy."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange, reduce
+from sepkit.errors import OptionError
 from torch import Tensor, nn
 
 from .config import LightSaftConfig
 from .spectrum import estimate, features, stft
+
+LossKind = Literal["mse", "decibel", "cross_entropy"]
 
 Batch = dict[str, Tensor]
 """`stems` b s c t waveforms; `target` b, the index of the stem asked for; `equaliser_db` b s k, gains on a log axis."""
@@ -30,10 +34,13 @@ class SpectrogramLoss:
 
     `mse`: mean squared error of the complex spectrogram (the published loss). `decibel`: 10 log10 of the error energy
     over the stem's energy, per example, both raised by `floor` times the mixture's energy, so that every example
-    weighs alike however quiet its stem is, and a silent stem asks for silence.
+    weighs alike however quiet its stem is, and a silent stem asks for silence. Alone it drives a fresh masking net
+    into silence, where the sigmoid has no slope. `cross_entropy`: see `gain_cross_entropy`; masking only.
     """
 
-    def __init__(self, config: LightSaftConfig, kind: Literal["mse", "decibel"], floor: float = 1e-3):
+    def __init__(self, config: LightSaftConfig, kind: LossKind, floor: float = 1e-3):
+        if kind == "cross_entropy" and config.output != "masking":
+            raise OptionError("loss 'cross_entropy' compares gains, and this network maps; use 'mse' or 'decibel'.")
         self.config, self.kind, self.floor = config, kind, floor
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
@@ -47,11 +54,29 @@ class SpectrogramLoss:
             seen = features(mixture, self.config).contiguous(memory_format=torch.channels_last)
         output = network(seen, target)
         with torch.autocast(stems.device.type, enabled=False):
+            if self.kind == "cross_entropy":
+                return gain_cross_entropy(output.float(), mixture, wanted)
             error = energy(estimate(output.float(), mixture, self.config) - wanted)
             if self.kind == "mse":
                 return error.sum() / (2 * wanted.numel())
             floor = self.floor * energy(mixture) + 1e-6
             return (10 * torch.log10((error + floor) / (energy(wanted) + floor))).mean()
+
+
+def gain_cross_entropy(logits: Tensor, mixture: Tensor, wanted: Tensor) -> Tensor:
+    """Binary cross-entropy between the gain and the best real gain, weighted by the mixture's magnitude per example.
+
+    The best real gain of a bin, Re(wanted * conj(mixture)) / |mixture|^2, minimises |gain * mixture - wanted|; it is
+    clipped to 0..1. The gradient in the logits is a plain difference, so it does not vanish where the gain saturates.
+    logits b c n f (the lowest bins of) mixture and wanted b c f n.
+    """
+    count = logits.shape[3]
+    mixture, wanted = (rearrange(spec[:, :, :count], "b c f n -> b c n f") for spec in (mixture, wanted))
+    power = mixture.real.square() + mixture.imag.square()
+    best = ((mixture.real * wanted.real + mixture.imag * wanted.imag) / (power + 1e-12)).clamp(0, 1)
+    weight = power.sqrt()
+    weight = weight / (reduce(weight, "b c n f -> b 1 1 1", "mean") + 1e-6)
+    return (F.binary_cross_entropy_with_logits(logits, best, reduction="none") * weight).mean()
 
 
 def energy(spec: Tensor) -> Tensor:

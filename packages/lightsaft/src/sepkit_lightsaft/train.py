@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from sepkit.training.loop import FitConfig, FitResult, fit
 from torch import Tensor, nn
 
 from .config import LightSaftConfig
-from .loss import SpectrogramLoss
+from .loss import LossKind, SpectrogramLoss
 from .network import LightSaft
 from .presets import PRESETS
 from .spectrum import estimate, features, istft, stft
@@ -39,7 +39,7 @@ class TrainConfig(Frozen):
     network: LightSaftConfig
     data: DataConfig
     fit: FitConfig
-    loss: Literal["mse", "decibel"] = "decibel"
+    loss: LossKind = "cross_entropy"
     initial_seed: int = 0  # of the first weights
     validation: tuple[str, ...] = ()  # dataset specs; their valid split, whole tracks
     recipe: str = "sdr_mdx"
