@@ -12,9 +12,10 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from torch import Tensor, nn
+
 from sepkit_lightsaft.config import LightSaftConfig
 from sepkit_lightsaft.network import LightSaft
-from torch import Tensor, nn
 
 DATA = Path(__file__).parent / "data"
 ORACLES = ("lightsaft_stereo", "lightsaft_mono", "lasaft_stereo")

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
 from sepkit import get_separator
 from sepkit.errors import CheckpointError
 from sepkit_lightsaft.importer import config_from_reference, import_checkpoint, network_from_reference
-from sepkit_lightsaft.lightning import StandIn
+from sepkit_lightsaft.lightning import read_lightning
 from sepkit_lightsaft.network import LightSaft
-from torch import Tensor
 
 
 def test_parity_with_the_reference(oracle: dict[str, Any]) -> None:
@@ -104,7 +105,7 @@ def test_another_kind_of_network_is_refused(light_oracle: dict[str, Any], name: 
 
 @pytest.fixture
 def lightning_file(light_oracle: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkpoint as Lightning wrote them: settings in its own dict class, callbacks keyed by class, optimiser state."""
+    """As Lightning wrote them: settings in its own dict class, callbacks keyed by class, optimiser state."""
     module = types.ModuleType("pytorch_lightning.fake")
     hparams_class = type("AttributeDict", (dict,), {"__module__": module.__name__})
     callback_class = type("ModelCheckpoint", (), {"__module__": module.__name__})
@@ -116,7 +117,9 @@ def lightning_file(light_oracle: dict[str, Any], tmp_path: Path, monkeypatch: py
             "epoch": 694,
             "pytorch-lightning_version": "1.2.0",
             "callbacks": {callback_class: {"best_model_score": torch.tensor(0.5)}},
-            "optimizer_states": [{"state": {0: {"step": 3, "exp_avg": torch.zeros(2)}}, "param_groups": [{"lr": 5e-4}]}],
+            "optimizer_states": [
+                {"state": {0: {"step": 3, "exp_avg": torch.zeros(2)}}, "param_groups": [{"lr": 5e-4}]}
+            ],
             "state_dict": {
                 **{f"spec2spec.{name}": tensor for name, tensor in light_oracle["state"].items()},
                 "stft.stft.window": torch.hann_window(256),
@@ -168,10 +171,25 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes) -> No
         import_checkpoint(file, tmp_path / "out")
 
 
-def test_a_stand_in_keeps_settings_and_does_nothing_else() -> None:
-    stand_in = StandIn("any", number=1)
-    assert stand_in == {}
-    stand_in.__setstate__({"n_fft": 2048})
-    stand_in.append(1)
-    stand_in.extend([2])
-    assert stand_in == {"n_fft": 2048}
+@pytest.mark.parametrize("kind", ["namespace", "omegaconf"])
+def test_settings_in_other_containers_are_found(light_oracle: dict[str, Any], tmp_path: Path, kind: str) -> None:
+    module = types.ModuleType("omegaconf.fake")
+    for name in ("DictConfig", "AnyNode"):
+        setattr(module, name, type(name, (), {"__module__": module.__name__}))
+    settings = light_oracle["settings"]
+    if kind == "namespace":
+        container: Any = argparse.Namespace(**settings)
+    else:
+        container = module.DictConfig()
+        container._content = {}
+        for key, value in settings.items():
+            node = module.AnyNode()
+            node._val = value
+            container._content[key] = node
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "omegaconf", types.ModuleType("omegaconf"))
+        patch.setitem(sys.modules, module.__name__, module)
+        torch.save({"state_dict": light_oracle["state"], "hparams": container}, tmp_path / "file.ckpt")
+    state, found = read_lightning(tmp_path / "file.ckpt")
+    assert found == settings
+    assert state.keys() == light_oracle["state"].keys()

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import sepkit_lightsaft.inference as inference
 import torch
+from torch import Tensor, nn
+
+import sepkit_lightsaft.inference as inference
 from sepkit_lightsaft.folding import clamped, fold_conv
 from sepkit_lightsaft.importer import network_from_reference
 from sepkit_lightsaft.inference import fuse
 from sepkit_lightsaft.network import LightSaft
-from torch import Tensor, nn
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "light": {},

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+
 from sepkit.errors import OptionError
 from sepkit_lightsaft.growing import grow
 from sepkit_lightsaft.network import LightSaft, latent_attention

@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sepkit.errors import MissingExtraError
 from torch import stack
+
+from sepkit.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from .separator import LightSaftSeparator
 
 
 def plot_latent_attention(separator: LightSaftSeparator, path: str | Path | None = None) -> Any:
-    """A matplotlib figure with one panel per block, stems by latent sources; written to `path` (.png, .svg, …) if given.
+    """A matplotlib figure with one panel per block, stems by latent sources.
 
+    Written to `path` (.png, .svg, …) if one is given.
     Raises MissingExtraError where matplotlib is not installed.
     """
     try:

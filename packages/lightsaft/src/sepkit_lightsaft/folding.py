@@ -1,4 +1,4 @@
-"""Batch norm folded away for inference: into kernels where they share the channel axis, into bounds where they do not."""
+"""Batch norm folded away for inference: into kernels where both act on channels, into bounds where they do not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Affine:
 def affine(norm: nn.BatchNorm2d) -> Affine:
     """The affine map that a batch norm is in evaluation mode."""
     mean, variance = norm.running_mean, norm.running_var
-    assert mean is not None and variance is not None
+    assert mean is not None
+    assert variance is not None
     scale = norm.weight.double() / torch.sqrt(variance.double() + norm.eps)
     return Affine(scale, norm.bias.double() - mean.double() * scale)
 

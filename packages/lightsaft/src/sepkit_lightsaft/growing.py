@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from einops import reduce, repeat
+
 from sepkit.errors import OptionError
 
 from .network import LightSaft
@@ -20,7 +21,9 @@ def grow(network: LightSaft, stems: Sequence[str]) -> LightSaft:
     names = (*network.config.stems, *stems)
     twice = next((name for name in stems if names.count(name) > 1), None)
     if twice is not None:
-        raise OptionError(f"The stem {twice!r} would be there twice; the network has {', '.join(network.config.stems)}.")
+        raise OptionError(
+            f"The stem {twice!r} would be there twice; the network has {', '.join(network.config.stems)}."
+        )
     with torch.random.fork_rng():  # the first weights of the copy are replaced, so their draw must not be felt
         grown = LightSaft(network.config.model_copy(update={"stems": names}))
     state = network.state_dict()

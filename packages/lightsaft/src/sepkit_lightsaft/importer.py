@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from torch import Tensor
+
 from sepkit.checkpoint import save_checkpoint
 from sepkit.errors import CheckpointError
-from torch import Tensor
 
 from .config import LightSaftConfig
 from .lightning import read_lightning
@@ -180,7 +181,9 @@ def _own_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _block_kind(state: Mapping[str, Tensor]) -> Any:
     if any(".tfc_lightsaft." in name or ".pocm_generator." in name for name in state):
-        raise CheckpointError("This is a LASAFT-Net-v2 checkpoint, another network; only LaSAFT and LightSAFT (v1) import.")
+        raise CheckpointError(
+            "This is a LASAFT-Net-v2 checkpoint, another network; only LaSAFT and LightSAFT (v1) import."
+        )
     kinds = {"lightsaft": ".LaSAFT_bn_layer.", "lasaft": ".tdfs."}
     found = [kind for kind, part in kinds.items() if any(part in name for name in state)]
     if len(found) != 1:
@@ -194,7 +197,9 @@ def _block_kind(state: Mapping[str, Tensor]) -> Any:
 
 def _tensor(state: Mapping[str, Tensor], name: str) -> Tensor:
     if name not in state:
-        raise CheckpointError(f"The weights have no {name!r}: they are not those of a whole LaSAFT or LightSAFT network.")
+        raise CheckpointError(
+            f"The weights have no {name!r}: they are not those of a whole LaSAFT or LightSAFT network."
+        )
     return state[name]
 
 
@@ -223,7 +228,9 @@ def _check_fit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], settin
             if name in wanted and tensor.shape != wanted[name].shape
         ],
     }
-    shown = [f"{what}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}" for what, names in problems.items() if names]
+    shown = [
+        f"{what}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}" for what, names in problems.items() if names
+    ]
     if shown:
         raise CheckpointError(
             f"The weights do not fit the settings {_plain(settings)}: {'; '.join(shown)}. "

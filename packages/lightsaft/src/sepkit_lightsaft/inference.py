@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from .blocks import LightSaftTransform, Tfc
+from .blocks import LaSaftTransform, LightSaftTransform, Tfc
 from .folding import clamped, fold_conv
 from .network import LightSaft, SaftBlock
 
@@ -35,17 +36,29 @@ def _stored(tensor: Tensor) -> nn.Parameter:
     return nn.Parameter(tensor.detach().float().clone(memory_format=torch.preserve_format), requires_grad=False)
 
 
+def _rows(**values: Tensor) -> nn.ParameterDict:
+    """Per-channel values (c) by name."""
+    return nn.ParameterDict({name: _stored(value) for name, value in values.items()})
+
+
 def _kernel(weight: Tensor) -> nn.Parameter:
     """A convolution kernel o i n f, turned to our frequency-major maps (o i f n) and to channels-last memory."""
     turned = rearrange(weight, "o i n f -> o i f n")
     return _stored(turned.contiguous(memory_format=torch.channels_last))
 
 
+def _conv_and_norm(layer: nn.Module) -> tuple[nn.Conv2d | nn.ConvTranspose2d, nn.BatchNorm2d]:
+    """The first two of a sequence: a convolution and its norm."""
+    conv, norm, *_ = cast(nn.Sequential, layer)
+    return cast(nn.Conv2d, conv), cast(nn.BatchNorm2d, norm)
+
+
 class FoldedConv(nn.Module):
     """A convolution, plain or transposed, with its batch norm inside: b c f n -> b c f n."""
 
-    def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d, norm: nn.BatchNorm2d):
+    def __init__(self, layer: nn.Module):
         super().__init__()
+        conv, norm = _conv_and_norm(layer)
         weight, bias = fold_conv(conv, norm)
         self.transposed = isinstance(conv, nn.ConvTranspose2d)
         self.weight, self.bias = _kernel(weight), _stored(bias)
@@ -66,10 +79,10 @@ class FoldedTfc(nn.Module):
         super().__init__()
         self.kernels = nn.ModuleList()
         self.biases = nn.ParameterList()
-        for j, (conv, norm, _) in enumerate(tfc.layers):
-            weight, bias = fold_conv(conv, norm)
-            # reference order in the concatenation: newest output, ..., oldest output, inputs; ours: inputs, oldest, ..., newest
-            newest_first = weight.split(weight.shape[0], dim=1)
+        for j, layer in enumerate(tfc.layers):
+            weight, bias = fold_conv(*_conv_and_norm(layer))
+            # in the concatenation: newest output, ..., oldest output, inputs; here: inputs, oldest, ..., newest
+            newest_first = torch.split(weight, weight.shape[0], dim=1)
             ordered = [*newest_first[j:], *reversed(newest_first[:j])]
             assert len(ordered) == inputs + j
             self.kernels.append(nn.ParameterList(_kernel(part) for part in ordered))
@@ -77,9 +90,10 @@ class FoldedTfc(nn.Module):
 
     def forward(self, *maps: Tensor) -> Tensor:
         known = list(maps)
-        for kernels, bias in zip(self.kernels, self.biases, strict=True):
-            total = F.conv2d(known[0], kernels[0], bias, padding=1)
-            for x, kernel in zip(known[1:], kernels[1:], strict=True):
+        for layer, bias in zip(self.kernels, self.biases, strict=True):
+            first, *rest = cast(nn.ParameterList, layer)
+            total = F.conv2d(known[0], first, bias, padding=1)
+            for x, kernel in zip(known[1:], rest, strict=True):
                 total += F.conv2d(x, kernel, padding=1)
             known.append(total.relu_())
         return known[-1]
@@ -91,27 +105,22 @@ class FoldedTransform(nn.Module):
     forward(x b f m, attention b s l) -> one map b f m per stem, with the input added; m runs over (n c).
     """
 
-    def __init__(self, transform: nn.Module):
+    def __init__(self, transform: LightSaftTransform | LaSaftTransform):
         super().__init__()
         self.light = isinstance(transform, LightSaftTransform)
-        self.latent_sources: int = transform.latent_sources
-        expand = transform.expand.weight
+        self.latent_sources = transform.latent_sources
+        expand = transform.expand.weight.detach()
         if not self.light:  # feature-major values become source-major, so that the mix is one matrix product
             expand = rearrange(expand, "(f l) r -> (l f) r", l=self.latent_sources)
         self.compress, self.expand = _stored(transform.compress.weight), _stored(expand)
         first, second = clamped(transform.compress_norm), clamped(transform.expand_norm)
-        for name, value in {"first": first, "second": second}.items():
-            self.register_parameter(f"{name}_low", _stored(value.low))
-            self.register_parameter(f"{name}_high", _stored(value.high))
-            self.register_parameter(f"{name}_shift", _stored(value.shift))
-            self.register_parameter(f"{name}_scale", _stored(value.scale))
-        # LightSAFT's second norm acts right behind a product that is linear over channels: it goes in front of it
-        self.register_parameter("joint_scale", _stored(first.scale * second.scale))
-        self.register_parameter("joint_shift", _stored(first.shift * second.scale))
+        self.first, self.second = _rows(**vars(first)), _rows(**vars(second))
+        # LightSAFT's second norm comes behind a product that is linear over channels: its scale goes in front of it
+        self.joint = _rows(scale=first.scale * second.scale, shift=first.shift * second.scale)
 
     def forward(self, x: Tensor, attention: Tensor) -> list[Tensor]:
         outputs = [torch.empty_like(x) for _ in range(attention.shape[1])]
-        channels = self.first_low.shape[0]
+        channels = self.joint["scale"].shape[0]
         for columns in self._tiles(x, channels):
             part = x[:, :, columns]
             added = self._tile(part, attention, part.shape[2] // channels)
@@ -122,23 +131,23 @@ class FoldedTransform(nn.Module):
     def _tile(self, x: Tensor, attention: Tensor, frames: int) -> Tensor:
         """What the transform adds to a tile b f m for each stem: b s f m."""
 
-        def row(name: str) -> Tensor:
-            return getattr(self, name).repeat(frames)
+        def row(values: Tensor) -> Tensor:
+            return values.repeat(frames)  # (n c), as the tile's columns
 
         batch, stems = attention.shape[:2]
         hidden = torch.bmm(self.compress.expand(batch, -1, -1), x)
-        hidden = torch.clamp(hidden, row("first_low"), row("first_high"), out=hidden)
+        hidden = torch.clamp(hidden, row(self.first["low"]), row(self.first["high"]), out=hidden)
         if self.light:
             mixed = self._mixed(hidden, attention)
-            mixed = torch.addcmul(row("joint_shift"), mixed, row("joint_scale"))
+            mixed = torch.addcmul(row(self.joint["shift"]), mixed, row(self.joint["scale"]))
             flat = rearrange(mixed, "b s k m -> (b s) k m")
             expand = self.expand.expand(batch * stems, -1, -1)
-            wide = torch.baddbmm(row("second_shift"), expand, flat).relu_()
+            wide = torch.baddbmm(row(self.second["shift"]), expand, flat).relu_()
             return rearrange(wide, "(b s) f m -> b s f m", s=stems)
-        hidden = torch.addcmul(row("first_shift"), hidden, row("first_scale"))
+        hidden = torch.addcmul(row(self.first["shift"]), hidden, row(self.first["scale"]))
         wide = torch.bmm(self.expand.expand(batch, -1, -1), hidden)
-        wide = torch.clamp(wide, row("second_low"), row("second_high"), out=wide)
-        return torch.addcmul(row("second_shift"), self._mixed(wide, attention), row("second_scale"))
+        wide = torch.clamp(wide, row(self.second["low"]), row(self.second["high"]), out=wide)
+        return torch.addcmul(row(self.second["shift"]), self._mixed(wide, attention), row(self.second["scale"]))
 
     def _mixed(self, latent: Tensor, attention: Tensor) -> Tensor:
         """Mix latent sources for each stem: b (l k) m, b s l -> b s k m."""
@@ -200,17 +209,22 @@ class FusedLightSaft(nn.Module):
         self.config = network.config
         self.embedding = deepcopy(network.embedding)
         self.generator = deepcopy(network.generator)
-        self.first = FoldedConv(network.first[0], network.first[1])
-        self.encoders = nn.ModuleList(FoldedBlock(block, inputs=1) for block in network.encoders)
-        self.downs = nn.ModuleList(FoldedConv(*down) for down in network.downs)
+        self.first = FoldedConv(network.first)
+        self.encoders = nn.ModuleList(FoldedBlock(cast(SaftBlock, block), inputs=1) for block in network.encoders)
+        self.downs = nn.ModuleList(FoldedConv(down) for down in network.downs)
         self.middle = FoldedBlock(network.middle, inputs=1)
-        self.ups = nn.ModuleList(FoldedConv(*up) for up in network.ups)
-        self.decoders = nn.ModuleList(FoldedBlock(block, inputs=2) for block in network.decoders)
+        self.ups = nn.ModuleList(FoldedConv(up) for up in network.ups)
+        self.decoders = nn.ModuleList(FoldedBlock(cast(SaftBlock, block), inputs=2) for block in network.decoders)
+        assert network.last.bias is not None
         self.last_weight, self.last_bias = _kernel(network.last.weight), _stored(network.last.bias)
         self.requires_grad_(False)
         self.eval()
 
-    embed = LightSaft.embed
+    def embed(self, condition: Tensor) -> Tensor:
+        """Stem indices (b) or soft stem weights (b s) -> embeddings (b d)."""
+        if condition.dim() == 1:
+            return F.embedding(condition.long(), self.embedding.weight)
+        return condition.to(self.embedding.weight.dtype) @ self.embedding.weight
 
     def train(self, mode: bool = True) -> FusedLightSaft:
         """Stays in evaluation mode: there is nothing left to train."""
@@ -221,7 +235,7 @@ class FusedLightSaft(nn.Module):
         """features b c n f, condition b or b s -> b o n f, as `LightSaft.forward` in evaluation mode."""
         embedding = self.embed(condition)
         items = self._items(features)
-        parts = zip(features.split(items), embedding.split(items), strict=True)
+        parts = zip(torch.split(features, items), torch.split(embedding, items), strict=True)
         return torch.cat([self._separated(x, rearrange(d, "b d -> b 1 d"), items) for x, d in parts])[:, 0]
 
     @torch.no_grad()
@@ -229,7 +243,7 @@ class FusedLightSaft(nn.Module):
         """Every stem of every input: features b c n f, conditions s (or soft, s k) -> b s o n f."""
         embedding = self.embed(conditions)
         items = self._items(features)
-        parts = features.split(max(items // len(embedding), 1))
+        parts = torch.split(features, max(items // len(embedding), 1))
         return torch.cat([self._separated(x, repeat(embedding, "s d -> b s d", b=len(x)), items) for x in parts])
 
     def _items(self, features: Tensor) -> int:
@@ -242,14 +256,15 @@ class FusedLightSaft(nn.Module):
         frames, batch = features.shape[2], features.shape[0]
         x = F.pad(features, (0, 0, 0, -frames % self.config.time_multiple))
         x = rearrange(x, "b c n f -> b c f n").contiguous(memory_format=torch.channels_last)
-        x = self.encoders[0].tfc(self.first(x).relu_())
-        shared = self.encoders[0].transformed(x, embeddings)  # s maps b c f n
+        outermost = cast(FoldedBlock, self.encoders[0])
+        shared = outermost.transformed(outermost.tfc(self.first(x).relu_()), embeddings)  # s maps b c f n
         together = max(items // batch, 1)  # stems that pass the widest level at once
         skips = [torch.cat(shared[i : i + together]) for i in range(0, len(shared), together)]
         embedding = rearrange(embeddings, "b s d -> (s b) d")
         gamma, beta = self.generator(embedding)
         x = self._inside(torch.cat([self.downs[0](skip) for skip in skips]), embedding, gamma, beta)
-        parts = zip(*(y.split(len(skips[0])) for y in (x, embedding, gamma[:, -1], beta[:, -1])), skips, strict=True)
+        behind = (torch.split(y, len(skips[0])) for y in (x, embedding, gamma[:, -1], beta[:, -1]))
+        parts = zip(*behind, skips, strict=True)
         outputs = [self._outermost(x, skip, d, (g, b)) for x, d, g, b, skip in parts]
         return rearrange(torch.cat(outputs)[..., :frames], "(s b) o f n -> b s o n f", b=batch)
 

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import pickle
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from sepkit.errors import CheckpointError
 from torch import Tensor
 
-CONTAINERS = ("argparse.", "collections.", "omegaconf.", "pytorch_lightning.", "lightning.", "lightning_fabric.", "typing.")
+from sepkit.errors import CheckpointError
+
+CONTAINERS = (
+    "argparse.",
+    "collections.",
+    "omegaconf.",
+    "pytorch_lightning.",
+    "lightning.",
+    "lightning_fabric.",
+    "typing.",
+)
 """Modules whose classes Lightning leaves in a checkpoint beside the weights: settings, callback states."""
 
 ADVICE = (
@@ -21,24 +31,14 @@ ADVICE = (
 )
 
 
-class StandIn(dict[Any, Any]):
-    """Takes the place of any container class in a checkpoint: keeps what is put into it and does nothing."""
+class StandIn:
+    """Takes the place of any container class in a checkpoint: makes an empty OrderedDict and does nothing.
 
-    def __new__(cls, *given: object, **named: object) -> StandIn:
-        return super().__new__(cls)
+    That is the one type into which torch's weights-only reader puts both items and attributes.
+    """
 
-    def __init__(self, *given: object, **named: object) -> None:
-        super().__init__()
-
-    def __setstate__(self, state: object) -> None:
-        if isinstance(state, Mapping):
-            self.update(state)
-
-    def append(self, item: object) -> None:
-        """A list's items are not kept: no setting that we read lies in a list class."""
-
-    def extend(self, items: object) -> None:
-        """As `append`."""
+    def __new__(cls, *given: object, **named: object) -> OrderedDict[str, Any]:  # type: ignore[misc]
+        return OrderedDict()
 
 
 def read_lightning(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -50,8 +50,8 @@ def read_lightning(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     state = content.get("state_dict") if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise CheckpointError(f"{file} is no Lightning checkpoint: it has no 'state_dict' of tensors. {ADVICE}")
-    settings = content.get("hyper_parameters") or content.get("hparams") or {}
-    return dict(state), _unwrapped(settings)
+    names = [name for name in ("hyper_parameters", "hparams") if name in content]
+    return dict(state), _unwrapped(content[names[0]] if names else {})
 
 
 def _load(file: Path) -> Any:
@@ -61,7 +61,9 @@ def _load(file: Path) -> Any:
     except FileNotFoundError as error:
         raise CheckpointError(f"{file} does not exist; give the checkpoint that was downloaded.") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        said = [line for line in lines if "GLOBAL" in line or "Can only" in line] or lines  # out of torch's long advice
+        reason = said[0].strip() if said else type(error).__name__
         raise CheckpointError(f"{file} cannot be read as weights only ({reason}). {ADVICE}") from error
 
 
@@ -80,12 +82,14 @@ def _stand_ins(file: Path) -> Iterator[None]:
 
 
 def _unwrapped(settings: Any) -> dict[str, Any]:
-    """Settings as a dict, out of the containers of omegaconf (`_content`, `_val`)."""
-    if isinstance(settings, Mapping) and "_content" in settings:
-        settings = settings["_content"]
-    if not isinstance(settings, Mapping):
+    """Settings as a dict, out of the containers of argparse (attributes) and omegaconf (`_content`, `_val`)."""
+    content = _parts(settings)
+    content = _parts(content.get("_content", content))
+    return {str(key): _parts(value).get("_val", value) for key, value in content.items()}
+
+
+def _parts(value: Any) -> dict[Any, Any]:
+    """Attributes and items of what a stand-in collected; nothing for plain values."""
+    if not isinstance(value, Mapping):
         return {}
-    return {
-        str(key): value["_val"] if isinstance(value, Mapping) and "_val" in value else value
-        for key, value in settings.items()
-    }
+    return {**getattr(value, "__dict__", {}), **value}

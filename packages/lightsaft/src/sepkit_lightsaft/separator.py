@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from einops import reduce
 from pydantic import Field
+from torch import Tensor, nn
+
 from sepkit.checkpoint import load_checkpoint, load_state
 from sepkit.config import Frozen, validated
 from sepkit.errors import CheckpointError, OptionError, UnknownNameError, nearest
 from sepkit.separator import SeparatorInfo, WindowSettings
-from torch import Tensor, nn
 
 from .config import LightSaftConfig
 from .inference import fuse
@@ -52,8 +53,8 @@ def build(*, checkpoint: str | Path | None = None, untrained: bool = False, **op
         raise OptionError(f"untrained was given with the checkpoint {checkpoint}; leave one of them out.")
     if given.preset is not None and not untrained:
         raise OptionError(
-            f"preset={given.preset!r} is for untrained=True: a checkpoint has its own network. Leave preset out, or name "
-            "a checkpoint of that network."
+            f"preset={given.preset!r} is for untrained=True: a checkpoint has its own network. Leave preset out, or "
+            "name a checkpoint of that network."
         )
     if untrained:
         return _untrained(given)
@@ -112,7 +113,9 @@ class LightSaftSeparator:
             "best": LightSaftSettings(overlap=0.5, average=True),
         }
         if quality not in known:
-            raise OptionError(f"{self.info.name} has no steps, so quality {quality!r} means nothing to it. Wanted: {', '.join(known)}.")
+            raise OptionError(
+                f"{self.info.name} has no steps, so quality {quality!r} means nothing to it; wanted {', '.join(known)}."
+            )
         return known[str(quality)]
 
     def network_calls(self, settings: WindowSettings) -> int:
@@ -123,7 +126,9 @@ class LightSaftSeparator:
         """Move the weights."""
         self.network.to(device)
 
-    def separate_windows(self, windows: Tensor, starts: Sequence[int], *, seed: int, settings: WindowSettings) -> Tensor:
+    def separate_windows(
+        self, windows: Tensor, starts: Sequence[int], *, seed: int, settings: WindowSettings
+    ) -> Tensor:
         """Windows b c t of any length -> b s c t; nothing is random, and silence gives silence."""
         total: Tensor | float = 0.0
         images = list(self._images(settings))
@@ -145,10 +150,12 @@ class LightSaftSeparator:
             condition = torch.tensor([self.config.stems.index(stem)], device=device)
         else:
             if len(stem) != len(self.config.stems):
-                raise OptionError(f"{len(stem)} weights were given for the {len(self.config.stems)} stems {', '.join(self.config.stems)}.")
+                names = ", ".join(self.config.stems)
+                raise OptionError(f"{len(stem)} weights were given for the {len(self.config.stems)} stems {names}.")
             condition = torch.tensor([list(stem)], device=device, dtype=torch.float32)
         with torch.no_grad():
-            attention = latent_attention(self.network, condition)
+            # the fused network has the parts that this reads
+            attention = latent_attention(cast(LightSaft, self.network), condition)
         return {block: weights[0].cpu() for block, weights in attention.items()}
 
     def _images(self, settings: WindowSettings) -> Iterator[tuple[bool, float]]:
@@ -185,7 +192,10 @@ def _untrained(options: Options) -> LightSaftSeparator:
     config = PRESETS[preset]
     info = separator_info(config, licence="MIT", trained=False)
     return LightSaftSeparator(
-        new_network(config, options.seed), info, {"untrained": preset, "weights_seed": options.seed}, fused=options.fused
+        new_network(config, options.seed),
+        info,
+        {"untrained": preset, "weights_seed": options.seed},
+        fused=options.fused,
     )
 
 
