@@ -83,7 +83,7 @@ def cost_grid(rows: Sequence[Score], recipe: Recipe, budget_seconds: float | Non
         facts = entry.facts
         line = [
             Cell(entry.method),
-            Cell(facts.kind or "?"),
+            Cell(_kind(entry)),
             _counted(facts.parameters),
             _number(facts.weights_megabytes, 1),
             _number(facts.network_calls, 0),
@@ -103,6 +103,11 @@ def cost_grid(rows: Sequence[Score], recipe: Recipe, budget_seconds: float | Non
     if budget_seconds is not None:
         columns.append(f"runnable in {budget_seconds:g} s")
     return Grid("Cost", tuple(columns), tuple(lines), notes, tuple(entry.is_reference for entry in kept))
+
+
+def _kind(entry: Entry) -> str:
+    untrained = entry.facts.trained is False and not entry.is_reference
+    return f"{entry.facts.kind or '?'}{', untrained' if untrained else ''}"
 
 
 def _failures(entries: Sequence[Entry]) -> list[str]:
