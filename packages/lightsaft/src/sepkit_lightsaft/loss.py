@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from .config import LightSaftConfig
 from .spectrum import estimate, features, stft
 
-LossKind = Literal["mse", "decibel", "cross_entropy"]
+LossKind = Literal["mse", "decibel", "cross_entropy", "cross_entropy+decibel"]
+DECIBEL_SHARE = 0.1  # of the sum: ten dB weigh as much as one unit of cross-entropy
 
 Batch = dict[str, Tensor]
 """`stems` b s c t waveforms; `target` b, the index of the stem asked for; `equaliser_db` b s k, gains on a log axis."""
@@ -35,12 +36,13 @@ class SpectrogramLoss:
     `mse`: mean squared error of the complex spectrogram (the published loss). `decibel`: 10 log10 of the error energy
     over the stem's energy, per example, both raised by `floor` times the mixture's energy, so that every example
     weighs alike however quiet its stem is, and a silent stem asks for silence. Alone it drives a fresh masking net
-    into silence, where the sigmoid has no slope. `cross_entropy`: see `gain_cross_entropy`; masking only.
+    into silence, where the sigmoid has no slope. `cross_entropy`: see `gain_cross_entropy`; masking only. Their sum
+    keeps that slope and finds the right level, which the cross-entropy leaves too low.
     """
 
     def __init__(self, config: LightSaftConfig, kind: LossKind, floor: float = 1e-3):
-        if kind == "cross_entropy" and config.output != "masking":
-            raise OptionError("loss 'cross_entropy' compares gains, and this network maps; use 'mse' or 'decibel'.")
+        if kind.startswith("cross_entropy") and config.output != "masking":
+            raise OptionError(f"loss {kind!r} compares gains, and this network maps; use 'mse' or 'decibel'.")
         self.config, self.kind, self.floor = config, kind, floor
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
@@ -54,13 +56,19 @@ class SpectrogramLoss:
             seen = features(mixture, self.config).contiguous(memory_format=torch.channels_last)
         output = network(seen, target)
         with torch.autocast(stems.device.type, enabled=False):
-            if self.kind == "cross_entropy":
-                return gain_cross_entropy(output.float(), mixture, wanted)
-            error = energy(estimate(output.float(), mixture, self.config) - wanted)
             if self.kind == "mse":
-                return error.sum() / (2 * wanted.numel())
-            floor = self.floor * energy(mixture) + 1e-6
-            return (10 * torch.log10((error + floor) / (energy(wanted) + floor))).mean()
+                return energy(estimate(output.float(), mixture, self.config) - wanted).sum() / (2 * wanted.numel())
+            if self.kind == "decibel":
+                return self._decibel(output.float(), mixture, wanted)
+            entropy = gain_cross_entropy(output.float(), mixture, wanted)
+            if self.kind == "cross_entropy":
+                return entropy
+            return entropy + DECIBEL_SHARE * self._decibel(output.float(), mixture, wanted)
+
+    def _decibel(self, output: Tensor, mixture: Tensor, wanted: Tensor) -> Tensor:
+        error = energy(estimate(output, mixture, self.config) - wanted)
+        floor = self.floor * energy(mixture) + 1e-6
+        return (10 * torch.log10((error + floor) / (energy(wanted) + floor))).mean()
 
 
 def gain_cross_entropy(logits: Tensor, mixture: Tensor, wanted: Tensor) -> Tensor:
