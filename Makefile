@@ -21,6 +21,7 @@ help: ## list the targets
 
 demo: .venv/.installed ## every method on the embedded demo songs: a table, stems to hear and a report in runs/demo
 	@start=$$(date +%s); $(bin)/python -m benchmarks.run --methods all --dataset demo --out runs/demo --fresh $(ARGS); status=$$?; \
+	echo "Stems to hear: runs/demo/stems/METHOD/SONG/*.wav, and the true ones: runs/demo/references/SONG/*.wav"; \
 	echo "The demo took $$(($$(date +%s) - start)) s; the installation, done before it, took $$(cat .venv/.installed) s."; \
 	exit $$status
 

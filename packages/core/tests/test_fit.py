@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 pytest.importorskip("accelerate", reason="training needs the extra [train]")
 
-from sepkit.errors import CheckpointError, SepkitError  # noqa: E402
-from sepkit.training.ema import Ema  # noqa: E402
-from sepkit.training.loop import FitConfig, fit  # noqa: E402
-from sepkit.training.state import exists  # noqa: E402
+from sepkit.errors import CheckpointError, SepkitError
+from sepkit.training.ema import Ema
+from sepkit.training.loop import FitConfig, fit
+from sepkit.training.state import exists
 
 
 class Lines:
@@ -40,7 +40,14 @@ def squared(network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def config(**changes: object) -> FitConfig:
-    values = {"steps": 30, "batch_size": 6, "learning_rate": 1e-2, "schedule": "one_cycle", "save_every": 7, "clip_norm": 5.0}
+    values = {
+        "steps": 30,
+        "batch_size": 6,
+        "learning_rate": 1e-2,
+        "schedule": "one_cycle",
+        "save_every": 7,
+        "clip_norm": 5.0,
+    }
     return FitConfig(**{**values, **changes})
 
 
@@ -58,7 +65,10 @@ def test_resumed_run_equals_uninterrupted_run_bit_for_bit(tmp_path: Path, accumu
         parts = net()
         fit(parts, squared, Lines(), settings, tmp_path / "parts", stop_after=stop)
     assert all(torch.equal(value, weights(parts)[name]) for name, value in weights(whole).items())
-    rows = [[json.loads(line) for line in (tmp_path / run / "log.jsonl").read_text().splitlines()] for run in ("whole", "parts")]
+    rows = [
+        [json.loads(line) for line in (tmp_path / run / "log.jsonl").read_text().splitlines()]
+        for run in ("whole", "parts")
+    ]
     assert rows[0] == rows[1]
 
 
@@ -118,7 +128,9 @@ def test_best_checkpoint_follows_the_metric(tmp_path: Path) -> None:
 
 def test_unknown_metric_is_named(tmp_path: Path) -> None:
     with pytest.raises(SepkitError, match="no score 'sdr'; it returned: other"):
-        fit(net(), squared, Lines(), config(validate_every=5, metric="sdr"), tmp_path, validate=lambda _: {"other": 1.0})
+        fit(
+            net(), squared, Lines(), config(validate_every=5, metric="sdr"), tmp_path, validate=lambda _: {"other": 1.0}
+        )
 
 
 def test_state_of_another_network_is_refused(tmp_path: Path) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from sepkit.errors import OptionError
 from sepkit_lightsaft.config import LightSaftConfig
 from sepkit_lightsaft.loss import SpectrogramLoss, equaliser, gain_cross_entropy
-from torch import Tensor, nn
 
 SMALL = {"n_fft": 64, "hop_samples": 32, "blocks": 3, "channels": 4, "embedding_dim": 8, "bottleneck_min": 4}
 MASK = LightSaftConfig(**SMALL, features="log_magnitude", output="masking")

@@ -13,11 +13,12 @@ import soundfile
 
 pytest.importorskip("accelerate", reason="training needs the extra [train]")
 
-from safetensors.numpy import load_file  # noqa: E402
+from safetensors.numpy import load_file
 
 NETWORK = {
-    "n_fft": 256, "hop_samples": 128, "window_frames": 32, "trim_samples": 0, "blocks": 3, "channels": 4, "tfc_layers": 1,
-    "latent_sources": 2, "embedding_dim": 8, "key_dim": 4, "features": "log_magnitude", "output": "masking",
+    "n_fft": 256, "hop_samples": 128, "window_frames": 32, "trim_samples": 0, "blocks": 3, "channels": 4,
+    "tfc_layers": 1, "latent_sources": 2, "embedding_dim": 8, "key_dim": 4,
+    "features": "log_magnitude", "output": "masking",
 }  # fmt: skip
 
 
@@ -42,12 +43,29 @@ def command(songs: Path, out: Path, tmp_path: Path, steps: int, *more: str) -> s
     config = {
         "network": NETWORK,
         "data": {"sources": [], "frames": 32, "gain_db": [-3, 3], "speed": [0.95, 1.05]},
-        "fit": {"steps": steps, "batch_size": 4, "learning_rate": 1e-2, "save_every": 4, "validate_every": steps, "metric": "sdr_mdx"},
+        "fit": {
+            "steps": steps,
+            "batch_size": 4,
+            "learning_rate": 1e-2,
+            "save_every": 4,
+            "validate_every": steps,
+            "metric": "sdr_mdx",
+        },
         "licence": "CC0-1.0",
     }
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config))
-    line = [sys.executable, "-m", "sepkit_lightsaft.train", "--config", str(path), "--out", str(out), "--cache", str(tmp_path / "cache")]
+    line = [
+        sys.executable,
+        "-m",
+        "sepkit_lightsaft.train",
+        "--config",
+        str(path),
+        "--out",
+        str(out),
+        "--cache",
+        str(tmp_path / "cache"),
+    ]
     line += ["--source", f"folder:{songs}", "--valid", f"folder:{songs}", *more]
     return subprocess.run(line, capture_output=True, text=True, timeout=280)
 

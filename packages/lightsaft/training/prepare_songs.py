@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.signal import fftconvolve, firwin
+
 from sepkit.audio import Audio
 
 SAMPLE_RATE = 44_100
@@ -37,7 +38,9 @@ def main() -> None:
     for song in sorted(path for path in arguments.songs.iterdir() if path.is_dir()):
         split = "valid" if song.name in arguments.valid else "train"
         files = {path.stem: path for path in song.iterdir() if path.stem in ("vocals", "drums", "bass", "other")}
-        stems = {name: Audio.read(path).remixed(2).resampled(SAMPLE_RATE).samples.numpy() for name, path in files.items()}
+        stems = {
+            name: Audio.read(path).remixed(2).resampled(SAMPLE_RATE).samples.numpy() for name, path in files.items()
+        }
         if "bass" not in stems:
             stems["bass"], stems["other"] = split_at(stems["other"], arguments.crossover_hz)
         folder = arguments.out / split / song.name

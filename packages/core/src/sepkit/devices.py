@@ -90,7 +90,7 @@ def check_precision(precision: str) -> Precision:
     """`precision` itself when known; raises OptionError naming the nearest otherwise."""
     for known in get_args(Precision):
         if known == precision:
-            return known  # type: ignore[no-any-return]
+            return known
     raise OptionError(f"precision is {precision!r}: {nearest(str(precision), get_args(Precision))}")
 
 

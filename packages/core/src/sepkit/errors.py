@@ -50,7 +50,9 @@ class MissingExtraError(SepkitError, ImportError):
     """An optional dependency is needed; the message has the install line."""
 
     def __init__(self, package: str, extra: str, purpose: str):
-        super().__init__(f"{purpose} needs the package {package!r}, which is not installed: pip install 'sepkit[{extra}]'")
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed: pip install 'sepkit[{extra}]'"
+        )
 
 
 def nearest(given: str, known: Iterable[str]) -> str:

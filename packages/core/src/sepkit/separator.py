@@ -48,7 +48,8 @@ class SeparatorInfo(Frozen):
 class WindowSettings(Frozen):
     """Settings every method has for one quality; a method adds its own knobs by subclassing."""
 
-    overlap: float | None = Field(default=None, ge=0.0, lt=1.0)  # fraction of the window; None: the info's overlap_samples
+    # fraction of the window; None: the info's overlap_samples
+    overlap: float | None = Field(default=None, ge=0.0, lt=1.0)
 
 
 @runtime_checkable
@@ -66,7 +67,9 @@ class WindowModel(Protocol):
         """The method's knobs for `fast`, `balanced`, `best` or a number of steps; raises OptionError otherwise."""
         ...
 
-    def separate_windows(self, windows: Tensor, starts: Sequence[int], *, seed: int, settings: WindowSettings) -> Tensor:
+    def separate_windows(
+        self, windows: Tensor, starts: Sequence[int], *, seed: int, settings: WindowSettings
+    ) -> Tensor:
         """Separate windows: b c t -> b s c t, stems in the order of `info.stems`.
 
         `starts` holds each window's absolute first sample at the model's rate: random draws are keyed by it, so that

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from einops import einsum, rearrange
 from torch import Tensor, nn
@@ -19,13 +21,15 @@ class ModulationGenerator(nn.Module):
         self.decoders, self.channels = decoders, channels
         widths = [embedding_dim * 2**j for j in range(layers)]
         control: list[nn.Module] = [nn.Linear(widths[0], widths[1]), nn.ReLU()]
-        for a, b in zip(widths[1:], widths[2:], strict=False):
+        for a, b in pairwise(widths[1:]):
             control += [nn.Linear(a, b), nn.ReLU(), nn.Dropout(0.5), nn.BatchNorm1d(b)]
         self.control = nn.Sequential(*control)
         self.gamma = nn.Sequential(
             nn.Linear(widths[-1], decoders * channels**2), nn.BatchNorm1d(decoders * channels**2, affine=False)
         )
-        self.beta = nn.Sequential(nn.Linear(widths[-1], decoders * channels), nn.BatchNorm1d(decoders * channels, affine=False))
+        self.beta = nn.Sequential(
+            nn.Linear(widths[-1], decoders * channels), nn.BatchNorm1d(decoders * channels, affine=False)
+        )
 
     def forward(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
         control = self.control(embedding)

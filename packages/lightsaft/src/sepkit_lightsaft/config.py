@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field, model_validator
+
 from sepkit.config import Frozen
 
 
@@ -38,15 +39,21 @@ class LightSaftConfig(Frozen):
     @model_validator(mode="after")
     def _fits(self) -> LightSaftConfig:
         if self.blocks % 2 == 0:
-            raise ValueError(f"blocks is {self.blocks}: it counts encoders, one middle block and as many decoders, so it is odd")
+            raise ValueError(
+                f"blocks is {self.blocks}: it counts encoders, one middle block and as many decoders, so it is odd"
+            )
         if self.frequencies % 2**self.levels:
-            raise ValueError(f"{self.frequencies} bins cannot be halved {self.levels} times: use a multiple of {2**self.levels}")
+            raise ValueError(
+                f"{self.frequencies} bins cannot be halved {self.levels} times: use a multiple of {2**self.levels}"
+            )
         if self.frequencies > self.n_fft // 2:
             raise ValueError(f"bins is {self.bins}, but n_fft {self.n_fft} has only {self.n_fft // 2} usable bins")
         if self.time_levels is not None and any(not 0 <= level < self.levels for level in self.time_levels):
             raise ValueError(f"time_levels {self.time_levels} must lie in 0..{self.levels - 1}")
         if self.output == "mapping" and (self.features != "complex" or self.bins is not None):
-            raise ValueError("output 'mapping' returns the spectrogram itself: it needs features 'complex' and bins None")
+            raise ValueError(
+                "output 'mapping' returns the spectrogram itself: it needs features 'complex' and bins None"
+            )
         return self
 
     @property

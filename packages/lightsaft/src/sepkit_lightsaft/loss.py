@@ -7,8 +7,9 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
-from sepkit.errors import OptionError
 from torch import Tensor, nn
+
+from sepkit.errors import OptionError
 
 from .config import LightSaftConfig
 from .spectrum import estimate, features, stft
@@ -48,7 +49,9 @@ class SpectrogramLoss:
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         stems, target = batch["stems"], batch["target"]
         with torch.no_grad(), torch.autocast(stems.device.type, enabled=False):
-            specs = rearrange(stft(rearrange(stems, "b s c t -> (b s) c t"), self.config), "(b s) c f n -> b s c f n", b=len(stems))
+            specs = rearrange(
+                stft(rearrange(stems, "b s c t -> (b s) c t"), self.config), "(b s) c f n -> b s c f n", b=len(stems)
+            )
             if "equaliser_db" in batch:
                 specs = specs * rearrange(equaliser(batch["equaliser_db"], self.config), "b s f -> b s 1 f 1")
             mixture = reduce(specs, "b s c f n -> b c f n", "sum")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -48,18 +50,23 @@ class LightSaft(nn.Module):
         self.embedding = nn.Embedding(len(config.stems), config.embedding_dim)
         self.generator = ModulationGenerator(config.embedding_dim, config.control_layers, levels, channels)
         self.first = nn.Sequential(
-            nn.Conv2d(config.input_channels, channels, kernel_size=(1, 2)), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
+            nn.Conv2d(config.input_channels, channels, kernel_size=(1, 2)),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
         )
         self.encoders = nn.ModuleList(SaftBlock(channels, frequencies >> i, config) for i in range(levels))
         self.downs = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(channels, channels, scale, stride=scale), nn.BatchNorm2d(channels)) for scale in scales
+            nn.Sequential(nn.Conv2d(channels, channels, scale, stride=scale), nn.BatchNorm2d(channels))
+            for scale in scales
         )
         self.middle = SaftBlock(channels, frequencies >> levels, config)
         self.ups = nn.ModuleList(
             nn.Sequential(nn.ConvTranspose2d(channels, channels, scale, stride=scale), nn.BatchNorm2d(channels))
             for scale in reversed(scales)
         )
-        self.decoders = nn.ModuleList(SaftBlock(2 * channels, frequencies >> (levels - 1 - i), config) for i in range(levels))
+        self.decoders = nn.ModuleList(
+            SaftBlock(2 * channels, frequencies >> (levels - 1 - i), config) for i in range(levels)
+        )
         self.last = nn.Conv2d(channels, config.output_channels, kernel_size=(1, 2), padding=(0, 1))
         self.reset_parameters()
 
@@ -96,7 +103,7 @@ class LightSaft(nn.Module):
 def latent_attention(network: LightSaft, condition: Tensor) -> dict[str, Tensor]:
     """Attention over latent sources in every block: block name -> (b l), rows sum to one."""
     embedding = network.embed(condition)
-    named = {f"encoder {i}": block for i, block in enumerate(network.encoders)}
+    named: dict[str, Any] = {f"encoder {i}": block for i, block in enumerate(network.encoders)}
     named["middle"] = network.middle
     named |= {f"decoder {i}": block for i, block in enumerate(network.decoders)}
     return {name: block.attention(embedding) for name, block in named.items()}

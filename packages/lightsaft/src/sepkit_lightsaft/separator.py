@@ -181,7 +181,7 @@ class LightSaftSeparator:
     def _outputs(self, seen: Tensor, stems: Tensor) -> Tensor:
         """Raw outputs b s o n f."""
         if self._fused:
-            return self.network.stems(seen, stems)  # type: ignore[operator, no-any-return]
+            return self.network.stems(seen, stems)  # type: ignore[operator]
         return torch.stack([self.network(seen, stem.expand(len(seen))) for stem in stems], dim=1)
 
 

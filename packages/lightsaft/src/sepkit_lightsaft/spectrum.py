@@ -38,7 +38,7 @@ def features(spec: Tensor, config: LightSaftConfig) -> Tensor:
         left, right = spec[:, 0], spec[:, 1]
         spec = torch.stack([left, right, (left + right) / 2, (left - right) / 2], dim=1)
     spec = spec[:, :, : config.frequencies + 1]
-    # |X| of full-scale music reaches some hundreds; 1e-3 sits near 16-bit noise. The sum of squares avoids hypot's cost.
+    # |X| of full-scale music reaches some hundreds; 1e-3 sits near 16-bit noise. Squares avoid hypot's cost.
     power = spec.real.square() + spec.imag.square()
     return rearrange(torch.log10(power + 1e-6) / 4.0, "b k f n -> b k n f")
 

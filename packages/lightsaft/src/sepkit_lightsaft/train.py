@@ -1,4 +1,7 @@
-"""Train a LightSAFT or LaSAFT network: `python -m sepkit_lightsaft.train --config train_default --source folder:SONGS --out RUN`."""
+"""Train a LightSAFT or LaSAFT network.
+
+`python -m sepkit_lightsaft.train --config train_default --source folder:SONGS --out RUN`
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
+from torch import Tensor, nn
+
 from sepkit.checkpoint import save_checkpoint
 from sepkit.config import Frozen, validated
 from sepkit.data.opening import open_dataset
@@ -21,7 +25,6 @@ from sepkit.errors import OptionError, SepkitError, nearest
 from sepkit.evaluation.recipe import find_recipe
 from sepkit.separator import SeparatorInfo
 from sepkit.training.loop import FitConfig, FitResult, fit
-from torch import Tensor, nn
 
 from .config import LightSaftConfig
 from .loss import LossKind, SpectrogramLoss
@@ -73,9 +76,20 @@ TRAIN_DEFAULT = TrainConfig(
         equaliser_db=3.0,
     ),
     fit=FitConfig(
-        steps=4500, batch_size=8, learning_rate=4e-3, schedule="one_cycle", warmup_fraction=0.08, weight_decay=1e-3,
-        clip_norm=5.0, precision="bf16", ema_decay=0.998, workers=1, save_every=100, validate_every=300, metric="sdr_mdx",
-    ),  # fmt: skip
+        steps=4500,
+        batch_size=8,
+        learning_rate=4e-3,
+        schedule="one_cycle",
+        warmup_fraction=0.08,
+        weight_decay=1e-3,
+        clip_norm=5.0,
+        precision="bf16",
+        ema_decay=0.998,
+        workers=1,
+        save_every=100,
+        validate_every=300,
+        metric="sdr_mdx",
+    ),
 )
 
 TRAIN_PRESETS = {"train_paper": TRAIN_PAPER, "train_default": TRAIN_DEFAULT}
@@ -95,7 +109,9 @@ def train(config: TrainConfig, out: Path, *, stop_after: int | None = None) -> F
         channels=config.network.audio_channels,
         seed=config.fit.seed,
     )
-    items.crops.prepare(lambda done, total: print(f"\rdecoding stem {done}/{total}", end="", file=sys.stderr, flush=True))
+    items.crops.prepare(
+        lambda done, total: print(f"\rdecoding stem {done}/{total}", end="", file=sys.stderr, flush=True)
+    )
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
     tracks = [open_dataset(spec, split="valid", sample_rate=config.network.sample_rate) for spec in config.validation]
@@ -105,7 +121,7 @@ def train(config: TrainConfig, out: Path, *, stop_after: int | None = None) -> F
         write_checkpoint(out / "best", averaged, config, {"step": step, "validation": scores})
 
     loss = SpectrogramLoss(config.network, config.loss)
-    layout = network.to(memory_format=torch.channels_last)
+    layout = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return fit(layout, loss, items, config.fit, out, validate=validate, on_best=keep, stop_after=stop_after)
 
 
@@ -142,7 +158,9 @@ class Validation:
 
 
 @torch.inference_mode()
-def separate_track(network: nn.Module, config: LightSaftConfig, mixture: Tensor, *, bf16: bool, frames: int = 1024) -> Tensor:
+def separate_track(
+    network: nn.Module, config: LightSaftConfig, mixture: Tensor, *, bf16: bool, frames: int = 1024
+) -> Tensor:
     """Separate a whole track piece by piece, without overlap: c t -> s c t. For validation only."""
     device = next(network.parameters()).device
     spec = stft(mixture[None].to(device), config)
@@ -165,7 +183,9 @@ def _separate_piece(network: nn.Module, config: LightSaftConfig, spec: Tensor, b
     return torch.cat(out)
 
 
-def write_checkpoint(folder: Path, network: nn.Module, config: TrainConfig, extra: dict[str, Any], card: str | None = None) -> None:
+def write_checkpoint(
+    folder: Path, network: nn.Module, config: TrainConfig, extra: dict[str, Any], card: str | None = None
+) -> None:
     """Save the network as a loadable checkpoint, half precision, with what it was trained with."""
     net = config.network
     info = SeparatorInfo(
@@ -229,9 +249,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m sepkit_lightsaft.train", description=__doc__)
     parser.add_argument("--config", required=True, help=f"a JSON file, or one of {', '.join(TRAIN_PRESETS)}")
     parser.add_argument("--out", type=Path, required=True, help="the run's folder; an interrupted run in it goes on")
-    parser.add_argument("--source", action="append", default=[], help="training data, e.g. folder:PATH; may be repeated")
+    parser.add_argument(
+        "--source", action="append", default=[], help="training data, e.g. folder:PATH; may be repeated"
+    )
     parser.add_argument("--share", action="append", type=float, default=[], help="how often each source is drawn")
-    parser.add_argument("--valid", action="append", default=[], help="validation data, e.g. folder:PATH; may be repeated")
+    parser.add_argument(
+        "--valid", action="append", default=[], help="validation data, e.g. folder:PATH; may be repeated"
+    )
     parser.add_argument("--cache", help="folder of decoded audio")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="e.g. fit.steps=1000")
     parser.add_argument("--stop-after", type=int, help="stop after this step, with the state saved")
@@ -243,7 +267,8 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    print(f"step {result.step}; best {result.best_score} at step {result.best_step}; checkpoint in {arguments.out / 'best'}")
+    best = f"best {result.best_score} at step {result.best_step}"
+    print(f"step {result.step}; {best}; checkpoint in {arguments.out / 'best'}")
     return 0
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import Field
+from torch import Tensor
+
 from sepkit.config import Frozen
 from sepkit.data.crops import RandomCrops
 from sepkit.data.opening import open_dataset
 from sepkit.data.track import Dataset
-from torch import Tensor
 
 
 class DataConfig(Frozen):
@@ -35,7 +36,16 @@ class DataConfig(Frozen):
 class StemItems(torch.utils.data.Dataset[dict[str, Tensor]]):
     """`stems` s c t, `target` = i mod s (so that every batch asks for all stems alike), `equaliser_db` s k."""
 
-    def __init__(self, config: DataConfig, *, stems: Sequence[str], length_samples: int, sample_rate: int, channels: int, seed: int):
+    def __init__(
+        self,
+        config: DataConfig,
+        *,
+        stems: Sequence[str],
+        length_samples: int,
+        sample_rate: int,
+        channels: int,
+        seed: int,
+    ):
         self.config, self.stems, self.seed = config, tuple(stems), seed
         datasets = [open_dataset(spec, split="train") for spec in config.sources]
         shares = config.shares or tuple(float(len(dataset)) for dataset in datasets)
@@ -47,12 +57,20 @@ class StemItems(torch.utils.data.Dataset[dict[str, Tensor]]):
             stems=self.stems,
             seed=seed,
             count=2**40,
-            weights=[share * part for share, dataset in zip(shares, datasets, strict=True) for part in _by_length(dataset)],
+            weights=[
+                share * part for share, dataset in zip(shares, datasets, strict=True) for part in _by_length(dataset)
+            ],
             cache=Path(config.cache) if config.cache else None,
             **config.model_dump(
                 include={
-                    "remix_probability", "gain_db", "flip_sign", "swap_channels", "absent_probability", "speed", "silence_tries"
-                }  # fmt: skip
+                    "remix_probability",
+                    "gain_db",
+                    "flip_sign",
+                    "swap_channels",
+                    "absent_probability",
+                    "speed",
+                    "silence_tries",
+                }
             ),
         )
 
@@ -63,7 +81,9 @@ class StemItems(torch.utils.data.Dataset[dict[str, Tensor]]):
         item = {"stems": self.crops[index], "target": torch.tensor(index % len(self.stems))}
         if self.config.equaliser_db:
             rng = np.random.default_rng([self.seed, index, 1])
-            gains = rng.normal(0.0, self.config.equaliser_db, (len(self.stems), 9)) * (rng.random((len(self.stems), 1)) < 0.5)
+            gains = rng.normal(0.0, self.config.equaliser_db, (len(self.stems), 9)) * (
+                rng.random((len(self.stems), 1)) < 0.5
+            )
             item["equaliser_db"] = torch.from_numpy(gains.astype(np.float32))
         return item
 

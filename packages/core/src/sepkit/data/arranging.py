@@ -178,7 +178,7 @@ class _Grid:
     def bass(self) -> tuple[Note, ...]:
         notes: list[Note] = []
         low = int(self.rng.integers(28, 36))
-        line: dict[str, tuple[str, list]] = {}
+        line: dict[str, tuple[str, list[tuple[float, float, int, float]]]] = {}
         for kind, bar in self.active(SECTION_ENERGY):
             if kind not in line:
                 chosen = str(self.rng.choice(BASS_LINES))

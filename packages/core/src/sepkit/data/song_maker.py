@@ -29,7 +29,7 @@ def made_stems(seed: int, seconds: float) -> tuple[dict[str, np.ndarray], str]:
     song = _full_song(rng, seconds)
     singer = random_vowel_singer(rng)
     room = mixing.impulse_response(rng, SAMPLE_RATE, float(rng.uniform(0.5, 2.0)))
-    stems = {stem: np.zeros((2, length), dtype=np.float32) for stem in STEMS}
+    stems: dict[str, np.ndarray] = {stem: np.zeros((2, length), dtype=np.float32) for stem in STEMS}
     for part in song.parts:
         stems[part.stem] += _player(rng, song, part, length)
     voice = sing_vowels(rng, singer, song.phrases, length, SAMPLE_RATE)

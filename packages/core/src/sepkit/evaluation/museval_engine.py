@@ -49,7 +49,7 @@ def load_museval() -> Any:
     Raises MissingExtraError without the package, EngineError without the programs, each with what to install.
     """
     try:
-        import museval  # type: ignore[import-untyped]
+        import museval
     except ModuleNotFoundError as error:
         raise MissingExtraError("museval", "eval", "The recipe museval_v4") from error
     except Exception as error:  # stempeg raises a bare RuntimeError

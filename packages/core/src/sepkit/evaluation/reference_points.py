@@ -81,7 +81,7 @@ class WienerOracle:
 
     def __call__(self, mixture: Samples, truths: Mapping[str, Samples], sample_rate: int) -> dict[str, Samples]:
         del sample_rate
-        from norbert import expectation_maximization  # type: ignore[import-untyped]
+        from norbert import expectation_maximization
 
         parts, _ = split_overlapping(list(truths))
         x = rearrange(stft(mixture), "c f n -> n f c")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import norbert  # type: ignore[import-untyped]
+import norbert
 import numpy as np
 import torch
 from einops import rearrange

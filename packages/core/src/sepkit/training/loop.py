@@ -157,7 +157,7 @@ def _batches(items: Items, config: FitConfig, accelerator: Any, start: int) -> I
     per_step = config.batch_size * config.accumulate * accelerator.num_processes
     first = start * per_step + accelerator.process_index
     indices = range(first, config.steps * per_step, accelerator.num_processes)
-    loader = torch.utils.data.DataLoader(
+    loader: torch.utils.data.DataLoader[Any] = torch.utils.data.DataLoader(
         items,  # type: ignore[arg-type]
         batch_size=config.batch_size,
         sampler=indices,
@@ -174,7 +174,7 @@ def _batches(items: Items, config: FitConfig, accelerator: Any, start: int) -> I
 def _optimise(
     accelerator: Any, model: nn.Module, optimiser: Any, loss: Loss, batches: Iterator[Any], config: FitConfig, step: int
 ) -> tuple[float, float]:
-    """One optimiser step over `accumulate` batches; returns the loss and the gradient norm. Non-finite ones change nothing."""
+    """One optimiser step over `accumulate` batches; returns loss and gradient norm. Non-finite ones change nothing."""
     for group in optimiser.param_groups:
         group["lr"] = config.rate(step)
     total = 0.0
@@ -194,7 +194,14 @@ def _optimise(
 
 
 def _validated(
-    validate: Validate, on_best: Any, network: nn.Module, config: FitConfig, best: FitResult, step: int, meter: _Meter, accelerator: Any
+    validate: Validate,
+    on_best: Any,
+    network: nn.Module,
+    config: FitConfig,
+    best: FitResult,
+    step: int,
+    meter: _Meter,
+    accelerator: Any,
 ) -> FitResult:
     if not accelerator.is_main_process:
         return best

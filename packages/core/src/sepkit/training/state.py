@@ -15,13 +15,18 @@ from torch import Tensor, nn
 from ..errors import CheckpointError
 
 
-def save_state(folder: Path, *, networks: dict[str, nn.Module], optimiser: torch.optim.Optimizer, facts: dict[str, Any]) -> None:
+def save_state(
+    folder: Path, *, networks: dict[str, nn.Module], optimiser: torch.optim.Optimizer, facts: dict[str, Any]
+) -> None:
     """Write networks, optimiser and facts (plain JSON) to `folder`, replacing it only once all is written."""
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     for name, network in networks.items():
-        save_file({key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}, partial / f"{name}.safetensors")
+        save_file(
+            {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()},
+            partial / f"{name}.safetensors",
+        )
     save_file(_optimiser_tensors(optimiser), partial / "optimiser.safetensors")
     (partial / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
     previous = folder.with_name(f".{folder.name}.previous")
@@ -48,7 +53,8 @@ def load_state(folder: Path, *, networks: dict[str, nn.Module], optimiser: torch
         _restore_optimiser(optimiser, load_file(folder / "optimiser.safetensors"))
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise CheckpointError(
-            f"Training state in {folder} does not fit this run: {error}. Start in another folder, or with the settings it was made with."
+            f"Training state in {folder} does not fit this run: {error}. Start in another folder, or with the settings "
+            "it was made with."
         ) from error
     return facts
 
