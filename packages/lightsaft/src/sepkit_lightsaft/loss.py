@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
+from pydantic import Field, model_validator
+from sepkit.config import Frozen
 from torch import Tensor, nn
 
 from sepkit.errors import OptionError
 
 from .config import LightSaftConfig
 from .spectrum import estimate, features, stft
-
-LossKind = Literal["mse", "decibel", "cross_entropy", "cross_entropy+decibel"]
-DECIBEL_SHARE = 0.1  # of the sum: ten dB weigh as much as one unit of cross-entropy
 
 Batch = dict[str, Tensor]
 """`stems` b s c t waveforms; `target` b, the index of the stem asked for; `equaliser_db` b s k, gains on a log axis."""
@@ -31,27 +28,43 @@ def equaliser(points_db: Tensor, config: LightSaftConfig) -> Tensor:
     return 10 ** ((points_db[..., low] * (1 - part) + points_db[..., low + 1] * part) / 20)
 
 
-class SpectrogramLoss:
-    """Loss of one random stem per example; the mixture is the sum of the example's stems.
+class LossWeights(Frozen):
+    """The loss is the sum of these terms, each times its weight; terms of weight 0 are not computed.
 
-    `mse`: mean squared error of the complex spectrogram (the published loss). `decibel`: 10 log10 of the error energy
-    over the stem's energy, per example, both raised by `floor` times the mixture's energy, so that every example
-    weighs alike however quiet its stem is, and a silent stem asks for silence. Alone it drives a fresh masking net
-    into silence, where the sigmoid has no slope. `cross_entropy`: see `gain_cross_entropy`; masking only. Their sum
-    keeps that slope and finds the right level, which the cross-entropy leaves too low.
+    `mse`: mean squared error of the complex spectrogram (the published loss).
+    `decibel`: 10 log10 of the error energy over the stem's energy, per example, both raised by `floor` times the
+    mixture's energy: every example weighs alike however quiet its stem is, and a silent stem asks for silence. Alone
+    it drives a fresh masking net into silence, where the sigmoid has no slope.
+    `relative`: error energy over the mixture's energy, per example: loud stems weigh more, as they do in a score of
+    whole songs, which keeps levels right.
+    `cross_entropy`: see `gain_cross_entropy`; masking only.
     """
 
-    def __init__(self, config: LightSaftConfig, kind: LossKind, floor: float = 1e-3):
-        if kind.startswith("cross_entropy") and config.output != "masking":
-            raise OptionError(f"loss {kind!r} compares gains, and this network maps; use 'mse' or 'decibel'.")
-        self.config, self.kind, self.floor = config, kind, floor
+    mse: float = Field(default=0.0, ge=0)
+    decibel: float = Field(default=0.0, ge=0)
+    relative: float = Field(default=0.0, ge=0)
+    cross_entropy: float = Field(default=0.0, ge=0)
+    floor: float = Field(default=1e-3, gt=0)
+
+    @model_validator(mode="after")
+    def _some(self) -> LossWeights:
+        if not (self.mse or self.decibel or self.relative or self.cross_entropy):
+            raise ValueError("every weight is 0: give mse, decibel, relative or cross_entropy a weight above 0")
+        return self
+
+
+class SpectrogramLoss:
+    """Loss of one stem per example, the batch's `target`; the mixture is the sum of the example's stems."""
+
+    def __init__(self, config: LightSaftConfig, weights: LossWeights):
+        if weights.cross_entropy and config.output != "masking":
+            raise OptionError("cross_entropy compares gains, and this network maps: weigh mse, decibel or relative instead.")
+        self.config, self.weights = config, weights
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         stems, target = batch["stems"], batch["target"]
         with torch.no_grad(), torch.autocast(stems.device.type, enabled=False):
-            specs = rearrange(
-                stft(rearrange(stems, "b s c t -> (b s) c t"), self.config), "(b s) c f n -> b s c f n", b=len(stems)
-            )
+            specs = rearrange(stft(rearrange(stems, "b s c t -> (b s) c t"), self.config), "(b s) c f n -> b s c f n", b=len(stems))
             if "equaliser_db" in batch:
                 specs = specs * rearrange(equaliser(batch["equaliser_db"], self.config), "b s f -> b s 1 f 1")
             mixture = reduce(specs, "b s c f n -> b c f n", "sum")
@@ -59,19 +72,19 @@ class SpectrogramLoss:
             seen = features(mixture, self.config).contiguous(memory_format=torch.channels_last)
         output = network(seen, target)
         with torch.autocast(stems.device.type, enabled=False):
-            if self.kind == "mse":
-                return energy(estimate(output.float(), mixture, self.config) - wanted).sum() / (2 * wanted.numel())
-            if self.kind == "decibel":
-                return self._decibel(output.float(), mixture, wanted)
-            entropy = gain_cross_entropy(output.float(), mixture, wanted)
-            if self.kind == "cross_entropy":
-                return entropy
-            return entropy + DECIBEL_SHARE * self._decibel(output.float(), mixture, wanted)
+            return self._terms(output.float(), mixture, wanted)
 
-    def _decibel(self, output: Tensor, mixture: Tensor, wanted: Tensor) -> Tensor:
-        error = energy(estimate(output, mixture, self.config) - wanted)
-        floor = self.floor * energy(mixture) + 1e-6
-        return (10 * torch.log10((error + floor) / (energy(wanted) + floor))).mean()
+    def _terms(self, output: Tensor, mixture: Tensor, wanted: Tensor) -> Tensor:
+        weights, total = self.weights, output.new_zeros(())
+        if weights.mse or weights.decibel or weights.relative:
+            error, whole = energy(estimate(output, mixture, self.config) - wanted), energy(mixture)
+            total = total + weights.mse * error.sum() / (2 * wanted.numel())
+            total = total + weights.relative * (error / (whole + 1e-6)).mean()
+            floor = weights.floor * whole + 1e-6
+            total = total + weights.decibel * (10 * torch.log10((error + floor) / (energy(wanted) + floor))).mean()
+        if weights.cross_entropy:
+            total = total + weights.cross_entropy * gain_cross_entropy(output, mixture, wanted)
+        return total
 
 
 def gain_cross_entropy(logits: Tensor, mixture: Tensor, wanted: Tensor) -> Tensor:

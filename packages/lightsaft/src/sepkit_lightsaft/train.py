@@ -27,7 +27,7 @@ from sepkit.separator import SeparatorInfo
 from sepkit.training.loop import FitConfig, FitResult, fit
 
 from .config import LightSaftConfig
-from .loss import LossKind, SpectrogramLoss
+from .loss import LossWeights, SpectrogramLoss
 from .network import LightSaft
 from .presets import PRESETS
 from .spectrum import estimate, features, istft, stft
@@ -42,7 +42,7 @@ class TrainConfig(Frozen):
     network: LightSaftConfig
     data: DataConfig
     fit: FitConfig
-    loss: LossKind = "cross_entropy"
+    loss: LossWeights = LossWeights(cross_entropy=1.0, relative=4.0)
     initial_seed: int = 0  # of the first weights
     validation: tuple[str, ...] = ()  # dataset specs; their valid split, whole tracks
     recipe: str = "sdr_mdx"
@@ -57,7 +57,7 @@ TRAIN_PAPER = TrainConfig(
     fit=FitConfig(
         steps=1_000_000, batch_size=16, learning_rate=5e-4, ema_decay=0.0, seed=2021, workers=4, metric="sdr_mdx"
     ),
-    loss="mse",
+    loss=LossWeights(mse=1.0),
 )
 
 # What the shipped checkpoint was trained with: a masking net on 2 CPU cores in some hours.
