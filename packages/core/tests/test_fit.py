@@ -86,6 +86,8 @@ def test_interrupted_run_goes_on_from_the_last_saved_state(tmp_path: Path) -> No
     again = net()
     fit(again, squared, Lines(), config(), tmp_path / "cut")
     assert all(torch.equal(value, weights(again)[name]) for name, value in weights(whole).items())
+    logs = [(tmp_path / run / "log.jsonl").read_text() for run in ("whole", "cut")]
+    assert logs[0] == logs[1]  # the lost steps are not told twice
 
 
 def test_global_random_state_is_left_alone(tmp_path: Path) -> None:
@@ -114,6 +116,20 @@ def test_nonfinite_steps_change_nothing_and_too_many_stop(tmp_path: Path) -> Non
         fit(network, broken, Lines(), config(nonfinite_limit=3), tmp_path)
     assert all(torch.equal(value, start[name]) for name, value in network.named_parameters())
     assert not exists(tmp_path / "state")
+
+
+def test_a_bad_batch_leaves_no_trace_in_norms_or_in_the_saved_state(tmp_path: Path) -> None:
+    class OneBad(Lines):
+        def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+            x, y = super().__getitem__(index)
+            return (x * float("inf"), y) if index == 6 * 9 + 2 else (x, y)
+
+    network = net()
+    fit(network, squared, OneBad(), config(steps=10), tmp_path)  # the bad batch is the last one
+    assert all(value.isfinite().all() for value in network.state_dict().values())
+    again = net()
+    assert fit(again, squared, OneBad(), config(steps=10), tmp_path).step == 10
+    assert all(torch.equal(value, weights(again)[name]) for name, value in weights(network).items())
 
 
 def test_best_checkpoint_follows_the_metric(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TextIO
 
 import torch
 from pydantic import Field
@@ -131,7 +131,7 @@ def fit(
                 done = step + 1
                 if validate and (done % config.validate_every == 0 or done == config.steps):
                     best = _validated(validate, on_best, ema.network, config, best, done, meter, accelerator)
-                if not skipped and (done % config.save_every == 0 or done == end):
+                if done % config.save_every == 0 or done == end:
                     save(done)
     except KeyboardInterrupt:
         # The step under way is lost: its gradients may be half applied. The last saved state stands.
@@ -175,6 +175,7 @@ def _optimise(
     accelerator: Any, model: nn.Module, optimiser: Any, loss: Loss, batches: Iterator[Any], config: FitConfig, step: int
 ) -> tuple[float, float]:
     """One optimiser step over `accumulate` batches; returns loss and gradient norm. Non-finite ones change nothing."""
+    before = [buffer.clone() for buffer in model.buffers()]  # norms take note of a batch before its loss is known
     for group in optimiser.param_groups:
         group["lr"] = config.rate(step)
     total = 0.0
@@ -189,6 +190,9 @@ def _optimise(
     norm = float(accelerator.clip_grad_norm_(model.parameters(), config.clip_norm or math.inf))
     if math.isfinite(total) and math.isfinite(norm):
         optimiser.step()
+    else:
+        for buffer, kept in zip(model.buffers(), before, strict=True):
+            buffer.copy_(kept)
     optimiser.zero_grad()
     return total, norm
 
@@ -227,7 +231,7 @@ class _Meter:
         self.start, self.steps, self.shown = start, steps, shown
         self.began = self.spoke = time.monotonic()
         self.smooth: float | None = None
-        self.log = (folder / "log.jsonl").open("a") if shown else None
+        self.log = _log_up_to(folder / "log.jsonl", start) if shown else None
         self.events: Any = None
         if shown:
             try:
@@ -272,6 +276,15 @@ class _Meter:
             for name, value in {**row, **row.get("scores", {})}.items():
                 if isinstance(value, float):
                     self.events.add_scalar(name, value, row["step"])
+
+
+def _log_up_to(path: Path, step: int) -> TextIO:
+    """The log without the steps that an interruption lost, which will be taken again, open to go on."""
+    if path.exists():
+        *lines, _torn = path.read_text().split("\n")
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        path.write_text("".join(f"{line}\n" for line in kept))
+    return path.open("a")
 
 
 def _clock(seconds: float) -> str:
