@@ -127,8 +127,8 @@ def test_the_same_command_again_does_nothing_twice_and_a_budget_adds_a_column(fi
     result = bench(*again)
     assert result.exit_code == 0, result.output
     assert (out / "scores.jsonl").read_bytes() == before
-    assert "runnable" in result.stdout
-    assert "runnable in 1000 s" in (out / "summary.md").read_text()
+    assert "Runnable?" in result.stdout
+    assert "Runnable? (1000 s)" in (out / "summary.md").read_text()
     result = bench(*again, "--seed", 5)
     assert result.exit_code == 2
     assert "--fresh" in result.output

@@ -157,8 +157,8 @@ def test_costs_are_summed_over_tracks_and_the_budget_is_judged_by_the_slowest():
     assert runnable(entry, 3) == "no (4.0 s)"
     [missed] = entries_of([failure(cost=Cost(budget_seconds=3, over_budget=True))], MDX, "sdr_mdx")
     assert runnable(missed, 3) == "no (> 3 s)"
-    assert cost_grid(rows, MDX, 3).columns[-1] == "runnable in 3 s"
-    assert "runnable" not in str(cost_grid(rows, MDX, None).columns)
+    assert cost_grid(rows, MDX, 3).columns[-1] == "Runnable? (3 s)"
+    assert "Runnable" not in str(cost_grid(rows, MDX, None).columns)
 
 
 def test_the_own_mixture_is_marked():

@@ -101,7 +101,7 @@ def cost_grid(rows: Sequence[Score], recipe: Recipe, budget_seconds: float | Non
         "peak MB: 10^6 bytes of resident memory above what the process held after its imports; a process per method",
     )
     if budget_seconds is not None:
-        columns.append(f"runnable in {budget_seconds:g} s")
+        columns.append(f"Runnable? ({budget_seconds:g} s)")
     return Grid("Cost", tuple(columns), tuple(lines), notes, tuple(entry.is_reference for entry in kept))
 
 
