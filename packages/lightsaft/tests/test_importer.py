@@ -68,6 +68,17 @@ def test_every_spelling_of_t_down_layers(make_network: Any, given: Any, levels: 
         assert torch.equal(again(features, torch.tensor([0, 3])), network(features, torch.tensor([0, 3])))
 
 
+def test_an_even_number_of_blocks_is_the_next_odd_one_and_null_is_the_default(make_network: Any) -> None:
+    network = make_network()
+    settings = {"n_blocks": 4, "internal_channels": 6, "n_internal_layers": 3, "num_tdfs": 4, "dk": 8}
+    settings |= {"embedding_dim": 8, "min_bn_units": 4, "hop_length": None, "pocm_type": None}
+    again = network_from_reference(reference_state(network), settings)
+    assert (again.config.blocks, again.config.hop_samples) == (5, 1024)
+    features = torch.randn(1, 4, 8, 65, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(again(features, torch.tensor([2])), network(features, torch.tensor([2])))
+
+
 def test_an_fft_that_is_no_power_of_two(make_network: Any) -> None:
     network = make_network(n_fft=120, audio_channels=1)
     settings = {"n_blocks": 5, "internal_channels": 6, "n_internal_layers": 3, "num_tdfs": 4, "dk": 8, "n_fft": 120}

@@ -127,7 +127,7 @@ def import_checkpoint(file: str | Path, out: str | Path) -> Path:
 def config_from_reference(state: Mapping[str, Tensor], settings: Mapping[str, Any]) -> LightSaftConfig:
     """Our settings for a reference checkpoint's; raises CheckpointError for what our network cannot be."""
     for name, value in FIXED.items():
-        if name in settings and settings[name] != value:
+        if settings.get(name) not in (None, value):
             raise CheckpointError(
                 f"The checkpoint's {name} is {settings[name]!r}; only networks with {value!r} can be imported."
             )
@@ -149,7 +149,7 @@ def config_from_reference(state: Mapping[str, Tensor], settings: Mapping[str, An
             hop_samples=given["hop_length"],
             window_frames=given["num_frame"],
             block=block,
-            blocks=given["n_blocks"],
+            blocks=2 * (given["n_blocks"] // 2) + 1,  # the reference halves it, so 8 makes the net of 9
             channels=given["internal_channels"],
             tfc_layers=given["n_internal_layers"],
             latent_sources=given["num_tdfs"],
