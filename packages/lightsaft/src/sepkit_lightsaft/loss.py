@@ -58,13 +58,17 @@ class SpectrogramLoss:
 
     def __init__(self, config: LightSaftConfig, weights: LossWeights):
         if weights.cross_entropy and config.output != "masking":
-            raise OptionError("cross_entropy compares gains, and this network maps: weigh mse, decibel or relative instead.")
+            raise OptionError(
+                "cross_entropy compares gains, and this network maps: weigh mse, decibel or relative instead."
+            )
         self.config, self.weights = config, weights
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         stems, target = batch["stems"], batch["target"]
         with torch.no_grad(), torch.autocast(stems.device.type, enabled=False):
-            specs = rearrange(stft(rearrange(stems, "b s c t -> (b s) c t"), self.config), "(b s) c f n -> b s c f n", b=len(stems))
+            specs = rearrange(
+                stft(rearrange(stems, "b s c t -> (b s) c t"), self.config), "(b s) c f n -> b s c f n", b=len(stems)
+            )
             if "equaliser_db" in batch:
                 specs = specs * rearrange(equaliser(batch["equaliser_db"], self.config), "b s f -> b s 1 f 1")
             mixture = reduce(specs, "b s c f n -> b c f n", "sum")

@@ -23,17 +23,14 @@ from sepkit.data.opening import open_dataset
 from sepkit.data.track import Dataset
 from sepkit.errors import OptionError, SepkitError, nearest
 from sepkit.evaluation.recipe import find_recipe
-from sepkit.separator import SeparatorInfo
 from sepkit.training.loop import FitConfig, FitResult, fit
 
 from .config import LightSaftConfig
 from .loss import LossWeights, SpectrogramLoss
-from .network import LightSaft
 from .presets import PRESETS
+from .separator import CONFIG_VERSION, NAME, new_network, separator_info
 from .spectrum import estimate, features, istft, stft
 from .training_data import DataConfig, StemItems
-
-CONFIG_VERSION = 1
 
 
 class TrainConfig(Frozen):
@@ -100,6 +97,7 @@ def train(config: TrainConfig, out: Path, *, stop_after: int | None = None) -> F
 
     A run that was stopped goes on where its last state was saved. Raises SepkitError for empty data.
     """
+    _check_choice(config)
     network = new_network(config.network, config.initial_seed)
     items = StemItems(
         config.data,
@@ -115,21 +113,27 @@ def train(config: TrainConfig, out: Path, *, stop_after: int | None = None) -> F
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
     tracks = [open_dataset(spec, split="valid", sample_rate=config.network.sample_rate) for spec in config.validation]
-    validate = Validation(config, tracks) if tracks else None
 
     def keep(averaged: nn.Module, scores: dict[str, float], step: int) -> None:
         write_checkpoint(out / "best", averaged, config, {"step": step, "validation": scores})
 
     loss = SpectrogramLoss(config.network, config.loss)
     layout = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return fit(layout, loss, items, config.fit, out, validate=validate, on_best=keep, stop_after=stop_after)
+    return fit(
+        layout, loss, items, config.fit, out, validate=Validation(config, tracks), on_best=keep, stop_after=stop_after
+    )
 
 
-def new_network(config: LightSaftConfig, seed: int) -> LightSaft:
-    """A network with random weights drawn from `seed`; the global random state is left alone."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return LightSaft(config)
+def _check_choice(config: TrainConfig) -> None:
+    """Refuse a run that could never choose a checkpoint: now, and not at its first validation or after its end."""
+    recipe = find_recipe(config.recipe).name
+    if not config.validation:
+        raise OptionError(
+            "No validation data was given, so no checkpoint would ever be chosen: add for example --valid folder:PATH."
+        )
+    metrics = (recipe, *(f"{recipe}/{stem}" for stem in config.network.stems))
+    if config.fit.metric not in metrics:
+        raise OptionError(f"fit.metric is {config.fit.metric!r}: {nearest(str(config.fit.metric), metrics)}")
 
 
 class Validation:
@@ -187,23 +191,12 @@ def write_checkpoint(
     folder: Path, network: nn.Module, config: TrainConfig, extra: dict[str, Any], card: str | None = None
 ) -> None:
     """Save the network as a loadable checkpoint, half precision, with what it was trained with."""
-    net = config.network
-    info = SeparatorInfo(
-        name="lightsaft" if net.block == "lightsaft" else "lasaft",
-        stems=net.stems,
-        sample_rate=net.sample_rate,
-        channels=net.audio_channels,
-        window_samples=net.window_samples,
-        overlap_samples=2 * net.trim_samples,
-        licence=config.licence,
-        kind="conditioned",
-        extra_training_data=config.extra_training_data,
-    )
+    info = separator_info(config.network, licence=config.licence, extra_training_data=config.extra_training_data)
     training = {"config": config.model_dump(mode="json"), **extra}
     save_checkpoint(
         folder,
-        separator="lightsaft",
-        config=net,
+        separator=NAME,
+        config=config.network,
         config_version=CONFIG_VERSION,
         info=info,
         state={key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")},
@@ -218,15 +211,11 @@ def load_train_config(name: str, arguments: argparse.Namespace) -> TrainConfig:
     if name in TRAIN_PRESETS:
         values = TRAIN_PRESETS[name].model_dump()
     elif Path(name).suffix == ".json":
-        values = json.loads(Path(name).read_text())
+        values = _file_content(Path(name))
     else:
         raise OptionError(f"--config {name!r} is neither a JSON file nor a preset: {nearest(name, TRAIN_PRESETS)}")
     for assignment in arguments.set:
-        *path, last = assignment.partition("=")[0].split(".")
-        place = values
-        for part in path:
-            place = place[part]
-        place[last] = _parsed(assignment.partition("=")[2])
+        _assign(values, assignment)
     if arguments.source:
         values["data"]["sources"] = tuple(arguments.source)
     if arguments.share:
@@ -236,6 +225,28 @@ def load_train_config(name: str, arguments: argparse.Namespace) -> TrainConfig:
     if arguments.cache:
         values["data"]["cache"] = arguments.cache
     return validated(TrainConfig, values, f"--config {name}")
+
+
+def _file_content(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = {"data": {"sources": ()}} | json.loads(path.read_text())
+    except (OSError, ValueError, TypeError) as error:
+        raise OptionError(f"--config {path} cannot be read as a JSON object: {error}.") from error
+    return content
+
+
+def _assign(values: dict[str, Any], assignment: str) -> None:
+    """Put `section.key=value` into nested settings; a key that is unknown is the validation's to name."""
+    key, equals, text = assignment.partition("=")
+    *sections, last = key.split(".")
+    for section in sections:
+        if not isinstance(values.get(section), dict):
+            known = [name for name, value in values.items() if isinstance(value, dict)]
+            raise OptionError(f"--set {assignment}: there is no section {section!r}: {nearest(section, known)}")
+        values = values[section]
+    if not equals:
+        raise OptionError(f"--set {assignment} has no value; write for example --set fit.steps=1000.")
+    values[last] = _parsed(text)
 
 
 def _parsed(text: str) -> Any:
