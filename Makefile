@@ -37,9 +37,9 @@ format: .venv/.installed-dev ## let ruff mend style and formatting
 	$(bin)/ruff check --fix .
 	$(bin)/ruff format .
 
-bench: .venv/.installed ## every method on more songs, then the speed of the networks: reports in runs/bench
+bench: .venv/.installed-peers ## every method on more songs, then speed beside methods of others: reports in runs/bench
 	$(bin)/python -m benchmarks.run --methods all --dataset synthetic --out runs/bench $(ARGS)
-	$(bin)/python -m benchmarks.speed
+	$(bin)/python -m benchmarks.speed --out runs/bench/speed
 
 docs: .venv/.installed-docs ## the pages of docs/ and the reference, as a site in site/
 	$(bin)/mkdocs build --strict

@@ -21,7 +21,7 @@ Separate = Callable[[Tensor], Tensor]
 """Mixture c t at 44.1 kHz -> stems s c t."""
 
 SAMPLE_RATE = 44_100
-INSTALL = "pip install --no-deps {0}, and what it imports"
+INSTALL = "pip install -r requirements-peers.txt -c constraints.txt"
 
 
 def lightsaft(preset: str, *, fused: bool, channels_last: bool = False, bf16: bool = False) -> Separate:
@@ -106,7 +106,7 @@ DESCRIPTIONS = {
     "htdemucs": "HTDemucs (41 M parameters), random weights",
     "umxhq": "Open-Unmix HQ (4 networks, 36 M parameters), random weights",
 }
-PACKAGES = {"htdemucs": "demucs", "umxhq": "openunmix"}
+PEERS = {"htdemucs", "umxhq"}
 
 
 def noise(seconds: float) -> Tensor:
@@ -175,8 +175,7 @@ def main() -> int:
             else:
                 found = measure_alone(names[0], mixture, runs)
     except ImportError as error:
-        package = PACKAGES.get(names[0], "")
-        found = {"reason": f"{error}" + (f" ({INSTALL.format(package)})" if package else "")}
+        found = {"reason": f"{error} ({INSTALL})" if names[0] in PEERS else f"{error}"}
     except Exception as error:  # a peer may fail in any way, and then its row says how
         found = {"reason": f"{type(error).__name__}: {error}".splitlines()[0]}
     print(json.dumps(found))
