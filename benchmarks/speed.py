@@ -59,9 +59,9 @@ def markdown(report: dict[str, Any]) -> str:
         cpu, wall = pair["cpu_ratio"], pair["wall_ratio"]
         lines += [
             f"Fused LightSAFT (`lightsaft_mdx`) takes **{cpu['median']:.2f} times less CPU time** for all four stems "
-            f"than the plain network run stem by stem ({cpu['low']:.2f} to {cpu['high']:.2f} over {settings['runs']} pairs "
-            f"of runs by turns; {wall['median']:.2f} times less wall time). Target: {TARGET_RATIO}. The outputs differ "
-            f"by at most {pair['largest_difference']:.1e} of the loudest sample.",
+            f"than the plain network run stem by stem ({cpu['low']:.2f} to {cpu['high']:.2f} over {settings['runs']} "
+            f"pairs of runs by turns; {wall['median']:.2f} times less wall time). Target: {TARGET_RATIO}. The outputs "
+            f"differ by at most {pair['largest_difference']:.1e} of the loudest sample.",
             "",
         ]
     lines += [
