@@ -42,7 +42,7 @@ def lightsaft(preset: str, *, fused: bool, channels_last: bool = False, bf16: bo
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             stems = [
                 model.separate_windows(window[None], [0], seed=0, settings=settings)[0]
-                for window in padded.split(window_samples, dim=1)
+                for window in padded.split(window_samples, dim=1)  # type: ignore[no-untyped-call]
             ]
         return torch.cat(stems, dim=2)[:, :, : mixture.shape[1]]
 
