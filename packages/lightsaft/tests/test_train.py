@@ -15,6 +15,12 @@ pytest.importorskip("accelerate", reason="training needs the extra [train]")
 
 from safetensors.numpy import load_file
 
+from sepkit import get_separator
+from sepkit.errors import OptionError
+from sepkit_lightsaft.config import LightSaftConfig
+from sepkit_lightsaft.separator import new_network
+from sepkit_lightsaft.train import TRAIN_PRESETS, main, train, write_checkpoint
+
 NETWORK = {
     "n_fft": 256, "hop_samples": 128, "window_frames": 32, "trim_samples": 0, "blocks": 3, "channels": 4,
     "tfc_layers": 1, "latent_sources": 2, "embedding_dim": 8, "key_dim": 4,
@@ -76,8 +82,6 @@ def test_training_learns_and_its_checkpoint_separates(songs: Path, tmp_path: Pat
     rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     losses = [row["loss"] for row in rows if "loss" in row]
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 1.0  # dB
-    from sepkit import get_separator
-
     separator = get_separator("lightsaft", checkpoint=tmp_path / "run" / "best")
     stems = separator.separate(songs / "valid" / "three" / "drums.wav")
     assert tuple(stems) == ("vocals", "drums", "bass", "other")
@@ -100,6 +104,41 @@ def test_unknown_preset_and_empty_data_are_named(songs: Path, tmp_path: Path) ->
     line[4] = "train_default"
     empty = tmp_path / "empty"
     empty.mkdir()
-    done = subprocess.run([*line, "--source", f"folder:{empty}"], capture_output=True, text=True)
+    line += ["--source", f"folder:{empty}", "--valid", f"folder:{songs}"]
+    done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 1
+    assert str(empty) in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_that_could_never_choose_a_checkpoint_is_refused_at_once(tmp_path: Path) -> None:
+    silent = TRAIN_PRESETS["train_default"]
+    with pytest.raises(OptionError, match="--valid"):
+        train(silent, tmp_path / "run")
+    heard = silent.model_copy(update={"validation": ("demo",)})
+    wrong = heard.model_copy(update={"fit": heard.fit.model_copy(update={"metric": "sdr_mdx/vocal"})})
+    with pytest.raises(OptionError, match="did you mean 'sdr_mdx/vocals'"):
+        train(wrong, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--set", "fti.steps=3"], "did you mean 'fit'"),
+        (["--set", "fit.stesp=3"], "stesp"),
+        (["--set", "fit.steps"], "no value"),
+        (["--config", "nowhere.json"], "nowhere.json cannot be read"),
+    ],
+)
+def test_malformed_settings_are_named(given: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config", "train_default", "--out", "unused", *given]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_short_windows_make_a_checkpoint_that_loads(tmp_path: Path) -> None:
+    network = LightSaftConfig(**{**NETWORK, "trim_samples": 2048})  # twice that is more than a window
+    config = TRAIN_PRESETS["train_default"].model_copy(update={"network": network})
+    write_checkpoint(tmp_path / "best", new_network(network, 0), config, {"step": 1})
+    with get_separator("lightsaft", checkpoint=tmp_path / "best", device="cpu") as separator:
+        assert separator.info.overlap_samples == network.window_samples // 2

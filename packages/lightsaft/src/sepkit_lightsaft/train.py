@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -256,7 +256,8 @@ def _parsed(text: str) -> Any:
         return text
 
 
-def main() -> int:
+def main(given: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m sepkit_lightsaft.train", description=__doc__)
     parser.add_argument("--config", required=True, help=f"a JSON file, or one of {', '.join(TRAIN_PRESETS)}")
     parser.add_argument("--out", type=Path, required=True, help="the run's folder; an interrupted run in it goes on")
@@ -270,7 +271,7 @@ def main() -> int:
     parser.add_argument("--cache", help="folder of decoded audio")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="e.g. fit.steps=1000")
     parser.add_argument("--stop-after", type=int, help="stop after this step, with the state saved")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     try:
         result = train(load_train_config(arguments.config, arguments), arguments.out, stop_after=arguments.stop_after)
     except SepkitError as error:
