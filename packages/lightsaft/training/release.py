@@ -18,6 +18,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+
 from sepkit.checkpoint import load_checkpoint, save_checkpoint
 from sepkit_lightsaft.config import LightSaftConfig
 from sepkit_lightsaft.train import CONFIG_VERSION

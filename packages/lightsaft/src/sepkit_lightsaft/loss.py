@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
 from pydantic import Field, model_validator
-from sepkit.config import Frozen
 from torch import Tensor, nn
 
+from sepkit.config import Frozen
 from sepkit.errors import OptionError
 
 from .config import LightSaftConfig
