@@ -159,8 +159,8 @@ def markdown(report: dict[str, Any]) -> str:
         "",
         f"Mean over {len(report['results']['lasaft']['songs'])} songs ({settings['test']}) of the mean over stems, "
         f"recipe `sdr_mdx`. Same network (7 blocks, {settings['channels']} channels, {settings['latent_sources']} "
-        f"latent sources, d_k 32, E 32), same items ({', '.join(settings['train'])}), {settings['steps']} steps of 8 crops, "
-        f"seed {settings['seed']}. CPU time of the fused networks, all stems. {machine['processor']}, "
+        f"latent sources, d_k 32, E 32), same items ({', '.join(settings['train'])}), {settings['steps']} steps of 8 "
+        f"crops, seed {settings['seed']}. CPU time of the fused networks, all stems. {machine['processor']}, "
         f"{machine['cores']} cores. Made by `python -m benchmarks.saft_blocks`.",
         "",
     ]

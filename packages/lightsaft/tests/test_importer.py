@@ -60,7 +60,7 @@ def test_missing_settings_take_the_reference_defaults(block: Any) -> None:
 )
 def test_every_spelling_of_t_down_layers(make_network: Any, given: Any, levels: tuple[int, ...] | None) -> None:
     network = make_network(time_levels=levels)
-    settings = {"n_blocks": 5, "internal_channels": 6, "n_internal_layers": 3, "num_tdfs": 4, "dk": 8}
+    settings: dict[str, Any] = {"n_blocks": 5, "internal_channels": 6, "n_internal_layers": 3, "num_tdfs": 4, "dk": 8}
     settings |= {"embedding_dim": 8, "min_bn_units": 4, "t_down_layers": given}
     again = network_from_reference(reference_state(network), settings)
     features = torch.randn(2, 4, 8, 65, generator=torch.Generator().manual_seed(0))
