@@ -167,3 +167,10 @@ def test_average_reaches_a_constant_network_and_copies_counters() -> None:
     for shadow, current in zip(ema.network.parameters(), network.parameters(), strict=True):
         torch.testing.assert_close(shadow, current)
     assert ema.network[2].num_batches_tracked == 3
+
+
+@pytest.mark.parametrize("changed", [{"seed": 1}, {"batch_size": 5}, {"accumulate": 2}])
+def test_resuming_elsewhere_in_the_data_is_refused(tmp_path: Path, changed: dict[str, int]) -> None:
+    fit(net(), squared, Lines(), config(steps=3), tmp_path)
+    with pytest.raises(CheckpointError, match=f"begun with {next(iter(changed))}="):
+        fit(net(), squared, Lines(), config(**changed), tmp_path)

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..config import Frozen
-from ..errors import MissingExtraError, SepkitError
+from ..errors import CheckpointError, MissingExtraError, SepkitError
 from .ema import Ema
 from .state import exists, load_state, save_state
 
@@ -99,6 +99,7 @@ def fit(
     start, best = 0, FitResult(step=0, best_score=None, best_step=None)
     if exists(folder / "state"):
         facts = load_state(folder / "state", networks={"network": network, "ema": ema.network}, optimiser=optimiser)
+        _check_position(facts["config"], config, folder)
         start = facts["step"]
         best = FitResult.model_validate(facts["best"])
     model, optimiser = accelerator.prepare(network, optimiser)
@@ -141,6 +142,16 @@ def fit(
         meter.close()
         accelerator.end_training()
     return best.model_copy(update={"step": max(start, end)})
+
+
+def _check_position(saved: Mapping[str, Any], config: FitConfig, folder: Path) -> None:
+    """Refuse settings that would move the position in the data; others (steps, learning rate) may change on purpose."""
+    for name in ("seed", "batch_size", "accumulate"):
+        if saved.get(name) != getattr(config, name):
+            raise CheckpointError(
+                f"The run in {folder} was begun with {name}={saved.get(name)}, and now {getattr(config, name)} was given: "
+                "its next items would not follow the last ones. Keep that setting, or start in another folder."
+            )
 
 
 def _accelerator(config: FitConfig) -> Any:
