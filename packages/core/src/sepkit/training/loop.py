@@ -149,8 +149,8 @@ def _check_position(saved: Mapping[str, Any], config: FitConfig, folder: Path) -
     for name in ("seed", "batch_size", "accumulate"):
         if saved.get(name) != getattr(config, name):
             raise CheckpointError(
-                f"The run in {folder} was begun with {name}={saved.get(name)}, and now {getattr(config, name)} was given: "
-                "its next items would not follow the last ones. Keep that setting, or start in another folder."
+                f"The run in {folder} was begun with {name}={saved.get(name)}, and now {getattr(config, name)} was "
+                "given: its next items would not follow the last ones. Keep that setting, or start in another folder."
             )
 
 
