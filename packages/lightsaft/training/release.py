@@ -39,8 +39,21 @@ def rows_of(run: Path) -> list[dict[str, Any]]:
     ]
 
 
-def curve(rows: list[dict[str, Any]], path: Path) -> None:
-    """Loss on training mixes and SDR on the validation song, over steps."""
+def without_places(extra: dict[str, Any]) -> dict[str, Any]:
+    """What the run recorded, with folders by their last name: where they lay says nothing to others."""
+    config = extra["training"]["config"]
+    data = {**config["data"], "cache": None, "sources": [_last_name(spec) for spec in config["data"]["sources"]]}
+    config = {**config, "data": data, "validation": [_last_name(spec) for spec in config["validation"]]}
+    return {**extra, "training": {**extra["training"], "config": config}}
+
+
+def _last_name(spec: str) -> str:
+    kind, _, path = spec.partition(":")
+    return f"{kind}:{Path(path).name}" if path else kind
+
+
+def curve(rows: list[dict[str, Any]], changes: list[int], path: Path) -> None:
+    """Loss on training mixes and SDR on the validation song, over steps; `changes`: steps at which the loss changed."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     losses = [(row["step"], row["loss"]) for row in rows if "loss" in row]
     width = 50
@@ -55,6 +68,9 @@ def curve(rows: list[dict[str, Any]], path: Path) -> None:
             )
     right.set(xlabel="step", ylabel="sdr_mdx (dB)", title="validation song, whole")
     right.legend()
+    for step in changes:
+        left.axvline(step, color="grey", linestyle=":")
+        right.axvline(step, color="grey", linestyle=":")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
@@ -77,12 +93,13 @@ def score_table(path: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
+    parser.add_argument("--loss-changed", type=int, action="append", default=[], help="steps, marked in the curve")
     parser.add_argument("--scores", type=Path, action="append", default=[])
     arguments = parser.parse_args()
     found = load_checkpoint(
         arguments.run / "best", separator="lightsaft", config_type=LightSaftConfig, config_version=CONFIG_VERSION
     )
-    curve(rows_of(arguments.run), CURVE)
+    curve(rows_of(arguments.run), arguments.loss_changed, CURVE)
     tables = "\n\n".join(score_table(path) for path in arguments.scores) or "Not scored yet."
     card = TEXT.read_text().replace("{{scores}}", tables).replace("{{parameters}}", f"{found.parameters:,}")
     save_checkpoint(
@@ -94,7 +111,7 @@ def main() -> None:
         state=found.state,
         card=card,
         half=True,
-        extra=found.extra,
+        extra=without_places(found.extra),
         parameters=found.parameters,
     )
     size = sum(path.stat().st_size for path in SHIPPED.iterdir())
