@@ -57,7 +57,7 @@ TRAIN_PAPER = TrainConfig(
     loss=LossWeights(mse=1.0),
 )
 
-# What the shipped checkpoint was trained with, a masking net on 2 CPU cores in about 80 minutes; its card has the stages.
+# What the shipped checkpoint was trained with, on 2 CPU cores in about 80 minutes; its card has the stages.
 TRAIN_DEFAULT = TrainConfig(
     network=PRESETS["lightsaft_small"],
     data=DataConfig(
