@@ -107,9 +107,7 @@ def train(config: TrainConfig, out: Path, *, stop_after: int | None = None) -> F
         channels=config.network.audio_channels,
         seed=config.fit.seed,
     )
-    items.crops.prepare(
-        lambda done, total: print(f"\rdecoding stem {done}/{total}", end="", file=sys.stderr, flush=True)
-    )
+    items.crops.prepare(_say_decoding)
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
     tracks = [open_dataset(spec, split="valid", sample_rate=config.network.sample_rate) for spec in config.validation]
@@ -134,6 +132,12 @@ def _check_choice(config: TrainConfig) -> None:
     metrics = (recipe, *(f"{recipe}/{stem}" for stem in config.network.stems))
     if config.fit.metric not in metrics:
         raise OptionError(f"fit.metric is {config.fit.metric!r}: {nearest(str(config.fit.metric), metrics)}")
+
+
+def _say_decoding(done: int, total: int) -> None:
+    """A progress line for a terminal, and one line for a log."""
+    if sys.stderr.isatty() or done == total:
+        print(f"\rdecoding stem {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
 
 class Validation:
