@@ -5,25 +5,19 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sepkit.checkpoint import save_checkpoint
-from sepkit.config import Frozen, validated
-from sepkit.data.opening import open_dataset
-from sepkit.data.track import Dataset
-from sepkit.errors import OptionError, SepkitError, nearest
-from sepkit.evaluation.recipe import find_recipe
+from sepkit.config import Frozen
+from sepkit.training.command import run_training
 from sepkit.training.loop import FitConfig, FitResult, fit
+from sepkit.training.validation import Validation, check_choice
 
 from .config import LightSaftConfig
 from .loss import LossWeights, SpectrogramLoss
@@ -97,7 +91,7 @@ def train(config: TrainConfig, out: Path, *, stop_after: int | None = None) -> F
 
     A run that was stopped goes on where its last state was saved. Raises SepkitError for empty data.
     """
-    _check_choice(config)
+    check_choice(config.validation, config.recipe, config.fit.metric, config.network.stems)
     network = new_network(config.network, config.initial_seed)
     items = StemItems(
         config.data,
@@ -107,62 +101,21 @@ def train(config: TrainConfig, out: Path, *, stop_after: int | None = None) -> F
         channels=config.network.audio_channels,
         seed=config.fit.seed,
     )
-    items.crops.prepare(_say_decoding)
+    items.prepare()
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
-    tracks = [open_dataset(spec, split="valid", sample_rate=config.network.sample_rate) for spec in config.validation]
+
+    def separate(averaged: nn.Module, mixture: Tensor) -> dict[str, Tensor]:
+        found = separate_track(averaged, config.network, mixture, bf16=config.fit.precision == "bf16")
+        return dict(zip(config.network.stems, found, strict=True))
 
     def keep(averaged: nn.Module, scores: dict[str, float], step: int) -> None:
         write_checkpoint(out / "best", averaged, config, {"step": step, "validation": scores})
 
     loss = SpectrogramLoss(config.network, config.loss)
     layout = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return fit(
-        layout, loss, items, config.fit, out, validate=Validation(config, tracks), on_best=keep, stop_after=stop_after
-    )
-
-
-def _check_choice(config: TrainConfig) -> None:
-    """Refuse a run that could never choose a checkpoint: now, and not at its first validation or after its end."""
-    recipe = find_recipe(config.recipe).name
-    if not config.validation:
-        raise OptionError(
-            "No validation data was given, so no checkpoint would ever be chosen: add for example --valid folder:PATH."
-        )
-    metrics = (recipe, *(f"{recipe}/{stem}" for stem in config.network.stems))
-    if config.fit.metric not in metrics:
-        raise OptionError(f"fit.metric is {config.fit.metric!r}: {nearest(str(config.fit.metric), metrics)}")
-
-
-def _say_decoding(done: int, total: int) -> None:
-    """A progress line for a terminal, and one line for a log."""
-    if sys.stderr.isatty() or done == total:
-        print(f"\rdecoding stem {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
-
-
-class Validation:
-    """Scores an averaged network on whole tracks: the mean by stem, and the mean over stems under the recipe's name."""
-
-    def __init__(self, config: TrainConfig, datasets: list[Dataset]):
-        self.config, self.datasets = config, datasets
-        self.recipe = find_recipe(config.recipe)
-
-    def __call__(self, network: nn.Module) -> dict[str, float]:
-        began, network = time.monotonic(), network.eval()
-        by_stem: dict[str, list[float]] = {}
-        for track in (track for dataset in self.datasets for track in dataset):
-            view = track.view(self.config.network.stems)
-            mixture = view.mixture
-            estimates = separate_track(network, self.config.network, mixture, bf16=self.config.fit.precision == "bf16")
-            names = self.config.network.stems
-            references = {stem: view.load(stem).numpy() for stem in view.stems}
-            found = {stem: estimates[names.index(stem)].numpy() for stem in view.stems}
-            for row in self.recipe.score(references, found, mixture.numpy(), track.sample_rate):
-                if row.value is not None and row.metric == self.recipe.metrics[0]:
-                    by_stem.setdefault(row.stem, []).append(row.value)
-        scores = {f"{self.recipe.name}/{stem}": float(np.mean(values)) for stem, values in by_stem.items()}
-        scores[self.recipe.name] = float(np.mean(list(scores.values())))
-        return {**scores, "seconds": time.monotonic() - began}
+    validate = Validation(config.validation, config.network.stems, config.network.sample_rate, config.recipe, separate)
+    return fit(layout, loss, items, config.fit, out, validate=validate, on_best=keep, stop_after=stop_after)
 
 
 @torch.inference_mode()
@@ -210,82 +163,9 @@ def write_checkpoint(
     )
 
 
-def load_train_config(name: str, arguments: argparse.Namespace) -> TrainConfig:
-    """A preset's name or a JSON file, with the command line's sources, validation and overrides `section.key=value`."""
-    if name in TRAIN_PRESETS:
-        values = TRAIN_PRESETS[name].model_dump()
-    elif Path(name).suffix == ".json":
-        values = _file_content(Path(name))
-    else:
-        raise OptionError(f"--config {name!r} is neither a JSON file nor a preset: {nearest(name, TRAIN_PRESETS)}")
-    for assignment in arguments.set:
-        _assign(values, assignment)
-    if arguments.source:
-        values["data"]["sources"] = tuple(arguments.source)
-    if arguments.share:
-        values["data"]["shares"] = tuple(arguments.share)
-    if arguments.valid:
-        values["validation"] = tuple(arguments.valid)
-    if arguments.cache:
-        values["data"]["cache"] = arguments.cache
-    return validated(TrainConfig, values, f"--config {name}")
-
-
-def _file_content(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = {"data": {"sources": ()}} | json.loads(path.read_text())
-    except (OSError, ValueError, TypeError) as error:
-        raise OptionError(f"--config {path} cannot be read as a JSON object: {error}.") from error
-    return content
-
-
-def _assign(values: dict[str, Any], assignment: str) -> None:
-    """Put `section.key=value` into nested settings; a key that is unknown is the validation's to name."""
-    key, equals, text = assignment.partition("=")
-    *sections, last = key.split(".")
-    for section in sections:
-        if not isinstance(values.get(section), dict):
-            known = [name for name, value in values.items() if isinstance(value, dict)]
-            raise OptionError(f"--set {assignment}: there is no section {section!r}: {nearest(section, known)}")
-        values = values[section]
-    if not equals:
-        raise OptionError(f"--set {assignment} has no value; write for example --set fit.steps=1000.")
-    values[last] = _parsed(text)
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
 def main(given: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m sepkit_lightsaft.train", description=__doc__)
-    parser.add_argument("--config", required=True, help=f"a JSON file, or one of {', '.join(TRAIN_PRESETS)}")
-    parser.add_argument("--out", type=Path, required=True, help="the run's folder; an interrupted run in it goes on")
-    parser.add_argument(
-        "--source", action="append", default=[], help="training data, e.g. folder:PATH; may be repeated"
-    )
-    parser.add_argument("--share", action="append", type=float, default=[], help="how often each source is drawn")
-    parser.add_argument(
-        "--valid", action="append", default=[], help="validation data, e.g. folder:PATH; may be repeated"
-    )
-    parser.add_argument("--cache", help="folder of decoded audio")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="e.g. fit.steps=1000")
-    parser.add_argument("--stop-after", type=int, help="stop after this step, with the state saved")
-    arguments = parser.parse_args(given)
-    try:
-        result = train(load_train_config(arguments.config, arguments), arguments.out, stop_after=arguments.stop_after)
-    except SepkitError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    best = f"best {result.best_score} at step {result.best_step}"
-    print(f"step {result.step}; {best}; checkpoint in {arguments.out / 'best'}")
-    return 0
+    return run_training("python -m sepkit_lightsaft.train", __doc__, TRAIN_PRESETS, train, given)
 
 
 if __name__ == "__main__":

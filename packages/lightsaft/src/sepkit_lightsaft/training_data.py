@@ -1,94 +1,15 @@
-"""Training items: crops of stems with a target stem and random equalisation; item i is a function of (seed, i)."""
+"""Training items of LightSAFT: crops of stems as long as a number of STFT frames."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
-import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
 
-from sepkit.config import Frozen
-from sepkit.data.crops import RandomCrops
-from sepkit.data.opening import open_dataset
-from sepkit.data.track import Dataset
+from sepkit.training.items import StemData, StemItems
+
+__all__ = ["DataConfig", "StemItems"]
 
 
-class DataConfig(Frozen):
+class DataConfig(StemData):
     """Where training audio comes from and how it is varied. Defaults: the paper's incoherent remix and nothing else."""
 
-    sources: tuple[str, ...]  # dataset specs, e.g. `folder:PATH`; only their train split is read
-    shares: tuple[float, ...] | None = None  # how often each source is drawn; None: by its number of tracks
     frames: int = Field(default=128, ge=2)  # STFT frames of a crop
-    remix_probability: float = 1.0
-    gain_db: tuple[float, float] = (0.0, 0.0)
-    flip_sign: float = 0.0
-    swap_channels: float = 0.0
-    absent_probability: float = 0.0
-    speed: tuple[float, float] = (1.0, 1.0)
-    silence_tries: int = 1
-    equaliser_db: float = Field(default=0.0, ge=0)  # standard deviation of random gains, nine points over the band
-    cache: str | None = None  # folder of decoded audio; None: the user's cache folder
-
-
-class StemItems(torch.utils.data.Dataset[dict[str, Tensor]]):
-    """`stems` s c t, `target` = i mod s (so that every batch asks for all stems alike), `equaliser_db` s k."""
-
-    def __init__(
-        self,
-        config: DataConfig,
-        *,
-        stems: Sequence[str],
-        length_samples: int,
-        sample_rate: int,
-        channels: int,
-        seed: int,
-    ):
-        self.config, self.stems, self.seed = config, tuple(stems), seed
-        datasets = [open_dataset(spec, split="train") for spec in config.sources]
-        shares = config.shares or tuple(float(len(dataset)) for dataset in datasets)
-        self.crops = RandomCrops(
-            Dataset("+".join(config.sources), [track for dataset in datasets for track in dataset], split="train"),
-            length_samples=length_samples,
-            sample_rate=sample_rate,
-            channels=channels,
-            stems=self.stems,
-            seed=seed,
-            count=2**40,
-            weights=[
-                share * part for share, dataset in zip(shares, datasets, strict=True) for part in _by_length(dataset)
-            ],
-            cache=Path(config.cache) if config.cache else None,
-            **config.model_dump(
-                include={
-                    "remix_probability",
-                    "gain_db",
-                    "flip_sign",
-                    "swap_channels",
-                    "absent_probability",
-                    "speed",
-                    "silence_tries",
-                }
-            ),
-        )
-
-    def __len__(self) -> int:
-        return len(self.crops)
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        item = {"stems": self.crops[index], "target": torch.tensor(index % len(self.stems))}
-        if self.config.equaliser_db:
-            rng = np.random.default_rng([self.seed, index, 1])
-            gains = rng.normal(0.0, self.config.equaliser_db, (len(self.stems), 9)) * (
-                rng.random((len(self.stems), 1)) < 0.5
-            )
-            item["equaliser_db"] = torch.from_numpy(gains.astype(np.float32))
-        return item
-
-
-def _by_length(dataset: Dataset) -> list[float]:
-    """Shares of the tracks, by their length, that sum to one."""
-    total = sum(track.length_samples / track.sample_rate for track in dataset)
-    return [track.length_samples / track.sample_rate / total for track in dataset]
