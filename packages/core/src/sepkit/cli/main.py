@@ -18,7 +18,10 @@ from .terminal import debugging, print_error
 
 PACKAGE = Path(__file__).parent.parent
 
-MOUNTED = {"data": ("sepkit.data.cli", "Render, index and check datasets.")}
+MOUNTED = {
+    "data": ("sepkit.data.cli", "Render, index and check datasets."),
+    "listening-test": ("sepkit.cli.listening_test", "Make a listening test of a run, and read its answers."),
+}
 """Groups of commands that live elsewhere, imported only when they are called: name → (module with `app`, help)."""
 
 
