@@ -40,6 +40,12 @@ def run(
     fresh: options.Fresh = False,
     save_stems: options.SaveStems = True,
     list_methods: options.ShowChoices = False,
+    paper: Annotated[
+        str | None, typer.Option(help="Test published claims: ids of benchmarks/published.json with commas, or all.")
+    ] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(help="With --paper: NAME=PATH, such as musdb18=PATH; may be repeated.")
+    ] = None,
 ) -> None:
     if list_methods:
         print_choices()
@@ -62,6 +68,10 @@ def run(
         save_stems=save_stems,
     )
     try:
+        if paper is not None:
+            from .claims_table import print_claims
+
+            raise typer.Exit(print_claims(paper, data or [], asked))
         code = run_methods(asked, ["python", "-m", "benchmarks.run", *sys.argv[1:]])
     except SepkitError as error:
         print_error(str(error))
