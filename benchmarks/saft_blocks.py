@@ -106,7 +106,7 @@ def _no_progress(done: int, total: int) -> None:
 
 def scored(model: LightSaftSeparator, songs: Dataset) -> dict[str, Any]:
     """Per song the SDR of each stem (`sdr_mdx`) and their mean, and the CPU seconds per second of audio."""
-    recipe = find_recipe("sdr_mdx")
+    recipe = find_recipe("sdx23")
     rows, cpu_seconds, audio_seconds = [], 0.0, 0.0
     with HostedSeparator(model, device="cpu") as separator:
         for song in songs:
@@ -158,7 +158,7 @@ def markdown(report: dict[str, Any]) -> str:
         f"LightSAFT minus LaSAFT, song by song: {_shown(sdr['difference'])} dB.",
         "",
         f"Mean over {len(report['results']['lasaft']['songs'])} songs ({settings['test']}) of the mean over stems, "
-        f"recipe `sdr_mdx`. Same network (7 blocks, {settings['channels']} channels, {settings['latent_sources']} "
+        f"`sdr_mdx`. Same network (7 blocks, {settings['channels']} channels, {settings['latent_sources']} "
         f"latent sources, d_k 32, E 32), same items ({', '.join(settings['train'])}), {settings['steps']} steps of 8 "
         f"crops, seed {settings['seed']}. CPU time of the fused networks, all stems. {machine['processor']}, "
         f"{machine['cores']} cores. Made by `python -m benchmarks.saft_blocks`.",

@@ -136,7 +136,7 @@ def test_the_same_command_again_does_nothing_twice_and_a_budget_adds_a_column(fi
 
 def test_museval_missing_is_said_at_once_and_leaves_the_other_recipes_alone(songs, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "museval", None)
-    recipes = ("--recipe", "sdr_mdx", "--recipe", "museval_v4")
+    recipes = ("--recipe", "sdx23", "--recipe", "museval_v4")
     result = bench("--methods", "mixture", "--dataset", f"folder:{songs}", "--limit", 1, "--out", tmp_path, *recipes)
     assert result.exit_code == 1
     assert "museval_v4 will be undefined" in result.output
@@ -151,7 +151,7 @@ def test_museval_missing_is_said_at_once_and_leaves_the_other_recipes_alone(song
     [
         (["--methods", "mixtur"], "did you mean 'mixture'"),
         (["--methods", ","], "names no method"),
-        (["--methods", "mixture", "--recipe", "sdr_mxd"], "did you mean 'sdr_mdx'"),
+        (["--methods", "mixture", "--recipe", "sdx32"], "did you mean 'sdx23'"),
         (["--methods", "mixture", "--dataset", "dmeo"], "did you mean 'demo'"),
         (["--methods", "mixture", "--dataset", "folder:/nowhere"], "nowhere"),
         (["--methods", "mixture", "--quality", "bset"], "did you mean 'best'"),

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(900)  # every method starts a process, which a 
 
 RATE = 8000
 FOUR = ("vocals", "drums", "bass", "other")
-MDX = RECIPES["sdr_mdx"]
+MDX = RECIPES["sdx23"]
 
 FAKES = '''
 import os, sys, time
@@ -151,7 +151,7 @@ def test_scores_are_those_of_the_metric_on_what_was_separated(run):
 
 def test_rows_carry_what_is_needed_to_read_them(run):
     row = run[0][("good", "song/0")][0]
-    assert (row.dataset, row.seed, row.quality, row.recipe, row.metric) == ("test", 0, "balanced", "sdr_mdx", "sdr_mdx")
+    assert (row.dataset, row.seed, row.quality, row.recipe, row.metric) == ("test", 0, "balanced", "sdx23", "sdr_mdx")
     assert (row.view, row.mixture) == (FOUR, "full")
     assert (row.facts.kind, row.facts.extra_training_data, row.facts.licence) == ("generative", True, "MIT")
     assert row.cost.audio_seconds == 1.0

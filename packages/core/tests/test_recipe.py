@@ -32,17 +32,16 @@ def museval_or_skip():
 
 
 def test_names_of_metrics_carry_their_definition_and_are_unique():
-    metrics = [metric for recipe in RECIPES.values() for metric in recipe.metrics]
-    assert len(set(metrics)) == len(metrics)
-    assert not {"sdr", "si_sdr", "isr", "sir", "sar"} & set(metrics)
+    metrics = {metric for recipe in RECIPES.values() for metric in recipe.metrics}
+    assert not {"sdr", "isr", "sir", "sar"} & metrics
     assert all(recipe.source for recipe in RECIPES.values())
 
 
 def test_an_unknown_recipe_is_answered_with_the_nearest():
-    with pytest.raises(UnknownNameError, match="did you mean 'sdr_mdx'"):
-        find_recipe("sdr_mxd")
+    with pytest.raises(UnknownNameError, match="did you mean 'sdx23'"):
+        find_recipe("sdx32")
     with pytest.raises(OptionError, match="no windows"):
-        _ = RECIPES["sdr_mdx"].framing
+        _ = RECIPES["sdx23"].framing
 
 
 def test_every_recipe_gives_every_stem_every_metric_and_says_why_when_it_cannot():
@@ -54,7 +53,7 @@ def test_every_recipe_gives_every_stem_every_metric_and_says_why_when_it_cannot(
         assert {(r.stem, r.metric) for r in rows} == {(s, m) for s in truth for m in recipe.metrics}
         assert all((row.value is None) == (row.reason is not None) for row in rows)
         assert all(row.value is None or np.isfinite(row.value) for row in rows)
-    assert values("si_sdri_4s", truth, truth, mixture)[("vocals", "si_sdri_4s")] is None  # nothing to separate
+    assert values("msdm_slakh", truth, truth, mixture)[("vocals", "si_sdri_4s")] is None  # nothing to separate
 
 
 def test_accompaniment_beside_finer_stems_is_scored_against_vocals_alone():
@@ -67,7 +66,7 @@ def test_accompaniment_beside_finer_stems_is_scored_against_vocals_alone():
     mixture = sum(truth.values())
     both = {**truth, "accompaniment": truth["drums"] + truth["bass"]}
     estimates = dict.fromkeys(both, mixture)
-    for recipe in ("sdr_mdx", "si_sdri_4s"):
+    for recipe in ("sdx23", "msdm_slakh"):
         together = values(recipe, both, estimates, mixture)
         alone = values(recipe, truth, dict.fromkeys(truth, mixture), mixture)
         pair = {stem: both[stem] for stem in ("vocals", "accompaniment")}
@@ -83,7 +82,7 @@ def test_both_silence_variants_differ_only_by_windows_in_which_the_stem_is_silen
     truth["vocals"][:, 8 * RATE :] = 0.0
     mixture = sum(truth.values())
     estimates = {stem: 0.5 * x + 0.1 * mixture for stem, x in truth.items()}
-    rows = {(r.stem, r.metric): r for r in RECIPES["si_sdri_4s"].score(truth, estimates, mixture, RATE)}
+    rows = {(r.stem, r.metric): r for r in RECIPES["msdm_slakh"].score(truth, estimates, mixture, RATE)}
     assert rows[("vocals", "si_sdri_4s")].windows == 7
     assert rows[("vocals", "si_sdri_4s_active")].windows == 4
     assert rows[("drums", "si_sdri_4s")].value == rows[("drums", "si_sdri_4s_active")].value
@@ -93,9 +92,9 @@ def test_both_silence_variants_differ_only_by_windows_in_which_the_stem_is_silen
 def test_stems_of_only_one_side_are_not_scored_and_a_wrong_length_is_an_error():
     truth = stems("vocals", "drums", seconds=1)
     mixture = sum(truth.values())
-    assert set(values("sdr_mdx", truth, {"vocals": mixture, "horn": mixture}, mixture)) == {("vocals", "sdr_mdx")}
+    assert set(values("sdx23", truth, {"vocals": mixture, "horn": mixture}, mixture)) == {("vocals", "sdr_mdx")}
     with pytest.raises(AudioError, match=r"estimate of drums has the shape \(2, 7999\)"):
-        values("sdr_mdx", truth, {"vocals": mixture, "drums": mixture[:, 1:]}, mixture)
+        values("sdx23", truth, {"vocals": mixture, "drums": mixture[:, 1:]}, mixture)
 
 
 def test_aggregation_over_tracks():
@@ -139,7 +138,7 @@ def test_medians_are_those_of_museval_itself():
     for name, measured in zip(("sdr", "isr", "sir", "sar"), store, strict=True):
         assert np.isnan(measured[:, 1]).all()
         for stem, frames in zip(truth, measured, strict=True):
-            assert ours[(stem, f"{name}_bss4_median")] == pytest.approx(np.nanmedian(frames), abs=1e-9)
+            assert ours[(stem, f"{name}_bss4_median")] == pytest.approx(np.nanmedian(np.round(frames, 5)), abs=1e-9)
 
 
 def test_museval_sdr_of_one_window_is_the_closed_form():

@@ -20,11 +20,11 @@ from sepkit.evaluation.summary import entries_of, runnable
 from sepkit.evaluation.views import FULL_VIEW
 
 FOUR = ("vocals", "drums", "bass", "other")
-MDX = RECIPES["sdr_mdx"]
+MDX = RECIPES["sdx23"]
 
 
 def row(method: str = "a", track: str = "one", stem: str = "vocals", value: float | None = 1.0, **more) -> Score:
-    fields = {"metric": "sdr_mdx", "recipe": "sdr_mdx", "view": FOUR, "at": "2026-01-01"}
+    fields = {"metric": "sdr_mdx", "recipe": "sdx23", "view": FOUR, "at": "2026-01-01"}
     reason = None if value is not None else "because"
     return Score(**{**fields, "method": method, "track": track, "stem": stem, "value": value, "reason": reason, **more})
 
@@ -94,7 +94,7 @@ def test_only_a_complete_separation_by_the_same_weights_is_finished():
     assert finished(separation())
     assert not finished(separation()[:-1])
     assert not finished(separation(track="two"))
-    assert not finished(separation(), recipes=(MDX, RECIPES["si_sdri_4s"]))
+    assert not finished(separation(), recipes=(MDX, RECIPES["msdm_slakh"]))
     assert not finished(separation(), Method(name="a", facts=MethodFacts(weights_sha256="new")))
     undefined = [*separation()[:3], row(stem="other", value=None)]
     assert finished(undefined)

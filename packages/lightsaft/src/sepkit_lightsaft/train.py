@@ -36,7 +36,7 @@ class TrainConfig(Frozen):
     loss: LossWeights = LossWeights(cross_entropy=1.0, relative=4.0)
     initial_seed: int = 0  # of the first weights
     validation: tuple[str, ...] = ()  # dataset specs; their valid split, whole tracks
-    recipe: str = "sdr_mdx"
+    recipe: str = "sdx23"
     licence: str = "unknown: say what the training data allows"
     extra_training_data: bool = True
 

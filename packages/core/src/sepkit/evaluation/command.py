@@ -32,7 +32,7 @@ from .report import write_results
 from .run_file import write_run_file
 from .score import Score, now
 
-DEFAULT_RECIPES = ("sdr_mdx", "si_sdri_4s")  # museval takes longer than most methods: by name
+DEFAULT_RECIPES = ("sdx23", "msdm_slakh")
 ORACLES = ["ideal_ratio_mask", "wiener_oracle"]
 
 

@@ -20,7 +20,9 @@ from ..config import Frozen
 from ..data.track import Track
 from ..errors import DatasetError, SepkitError
 from .child import OVER_BUDGET, Child
+from .measured import Measured
 from .methods import Method
+from .museval_json import write_windows
 from .out_folder import OutFolder, TrackFolders
 from .recipe import Recipe
 from .resume import check_same_label, is_finished, views_in_use
@@ -81,8 +83,9 @@ def evaluate(
 ) -> list[Score]:
     """Evaluate, and return every row that OUT now holds for these tracks and recipes, also those of earlier runs.
 
-    Writes OUT/scores.jsonl, OUT/logs/ and, with `save_stems`, OUT/stems/<method>/<track>/<stem>.wav and
-    OUT/references/<track>/. Raises OptionError where OUT holds scores of other settings, DatasetError without tracks.
+    Writes OUT/scores.jsonl, OUT/logs/, OUT/windows/<recipe>/<method>/<track>.json for recipes with windows and, with
+    `save_stems`, OUT/stems/<method>/<track>/<stem>.wav and OUT/references/<track>/. Raises OptionError where OUT holds
+    scores of other settings, DatasetError without tracks.
     """
     if not tracks:
         raise DatasetError(f"The dataset {settings.dataset} has no track; check its folder, or --limit.")
@@ -199,7 +202,11 @@ class _Run:
                     for stem in view.stems
                     if stem in view.parts and stem in answer.stems
                 }
-                return separation.score(view, estimates, self.recipes)
+
+                def keep_windows(recipe: Recipe, found: Sequence[Measured]) -> None:
+                    write_windows(self.folder.windows(recipe.name, method, item.track, view), found)
+
+                return separation.score(view, estimates, self.recipes, keep_windows)
         except (SepkitError, OSError) as error:
             return separation.fail(str(error), self.recipes)
 

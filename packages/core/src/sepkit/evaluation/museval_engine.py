@@ -9,17 +9,15 @@ import numpy as np
 from einops import rearrange
 
 from ..errors import MissingExtraError, SepkitError
-from .metrics import Array
-
-MEASURES = ("sdr", "isr", "sir", "sar")
+from .bss_engine import BssWindows
 
 
 class EngineError(SepkitError, RuntimeError):
     """A metric engine that cannot run here or refuses the material; the message says which and what to do."""
 
 
-def bss_eval_v4(references: Any, estimates: Any, *, window_samples: int, hop_samples: int) -> dict[str, Array]:
-    """SDR, ISR, SIR and SAR per stem and window in dB, exactly museval's: s c t -> {"sdr": s n, ...}.
+def bss_eval_v4(references: Any, estimates: Any, *, window_samples: int, hop_samples: int) -> BssWindows:
+    """SDR, ISR, SIR and SAR per stem and window in dB, exactly museval's: s c t -> s n each.
 
     Windows in which any reference or estimate is silent are NaN for all stems.
     Raises MissingExtraError or EngineError where museval cannot be imported, and EngineError where it refuses the
@@ -40,7 +38,7 @@ def bss_eval_v4(references: Any, estimates: Any, *, window_samples: int, hop_sam
             )
     except ValueError as error:
         raise EngineError(f"museval refuses this track: {error}") from error
-    return dict(zip(MEASURES, (sdr, isr, sir, sar), strict=True))
+    return BssWindows(sdr, isr, sir, sar)
 
 
 def load_museval() -> Any:
@@ -59,5 +57,7 @@ def load_museval() -> Any:
             if missing
             else f"importing it raised {type(error).__name__}: {error}"
         )
-        raise EngineError(f"museval cannot be imported: {advice}; or use the recipe sdr_mdx.") from error
+        raise EngineError(
+            f"museval cannot be imported: {advice}; or take the recipe musdb18, whose numbers are the same."
+        ) from error
     return museval

@@ -27,7 +27,8 @@ class TrackFolders(NamedTuple):
 
 
 class OutFolder:
-    """OUT/scores.jsonl, logs/, stems/<method>/<track>/<stem>.wav and references/<track>/<what is in it>.wav."""
+    """OUT/scores.jsonl, logs/, stems/<method>/<track>/<stem>.wav, references/<track>/<what is in it>.wav and
+    windows/<recipe>/<method>/<track>.json."""
 
     def __init__(self, root: Path, *, save_stems: bool):
         self.root = root
@@ -42,10 +43,15 @@ class OutFolder:
     def log(self, method: str) -> Path:
         return self.root / "logs" / f"{file_name(method)}.log"
 
+    def windows(self, recipe: str, method: Method, track: Track, view: View) -> Path:
+        """The file of a track's values in each window under a recipe."""
+        folder = stems_folder(method.name, view.stems, method.is_reference_point)
+        return self.root / "windows" / file_name(recipe) / folder / f"{file_name(track.name)}.json"
+
     def clear(self) -> None:
         """Remove what an earlier run left, and nothing else that lies there."""
         self.scores.unlink(missing_ok=True)
-        for name in ("stems", "references", "logs"):
+        for name in ("stems", "references", "windows", "logs"):
             shutil.rmtree(self.root / name, ignore_errors=True)
 
     def remove_passing(self) -> None:

@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 from ..config import Frozen
-from ..errors import AudioError, OptionError, SepkitError, UnknownNameError, nearest
-from .metrics import Array, sdr_mdx, si_sdri_windows
-from .museval_engine import MEASURES, bss_eval_v4
+from ..errors import OptionError, SepkitError, UnknownNameError, nearest
+from .engines import ENGINES
+from .measured import PAIR, Material, Measured
+from .metrics import SilenceRule
 
 Aggregate = Literal["mean", "median", "window_mean"]
 """Over tracks: plain mean or median of the track scores, or their mean weighted by each track's number of windows."""
 
 
-class Measured(NamedTuple):
-    """One number of one stem of one track; `value` None has its `reason`, `windows` counts what went into it."""
-
-    stem: str
-    metric: str
-    value: float | None
-    reason: str | None = None
-    windows: int | None = None
-
-
 class Recipe(Frozen):
     """A way to score a track: engine, windows, and how windows and tracks are put together.
 
-    `metrics[0]` is the one that tables show first. `window_seconds` None means the whole track.
+    `metrics[0]` is the one that tables show first. `window_seconds` None means the whole track. `silent` says which
+    windows have no number: those in which any stem is silent, for all stems (museval), or each stem's own silent ones
+    (nan). `stems` are those that the recipe scores, None all; accompaniment is then the sum of all but the vocals.
     """
 
     name: str
-    engine: Literal["museval", "sdr_mdx", "si_sdri"]
+    engine: Literal["bsseval", "museval", "whole_track", "si_sdri"]
     metrics: tuple[str, ...]
     window_seconds: float | None = None
     hop_seconds: float | None = None
     over_tracks: Aggregate = "mean"
+    silent: SilenceRule = "museval"
+    stems: tuple[str, ...] | None = None
     source: str
 
     @property
@@ -50,50 +45,56 @@ class Recipe(Frozen):
     def score(
         self, references: Mapping[str, Any], estimates: Mapping[str, Any], mixture: Any, sample_rate: int
     ) -> list[Measured]:
-        """Score the stems that `estimates` and `references` share, in the estimates' order.
+        """Score the stems that `estimates` and `references` share, which are all that sounds in the mixture.
 
-        Each is c t, the mixture too, all at `sample_rate` Hz and of one length. `accompaniment` beside finer stems is
-        the same sound twice, so it is scored against vocals alone, as museval does.
-        What cannot be computed is a value of None with its reason, never an exception.
-        Raises AudioError where shapes differ.
+        Each is c t, the mixture too, all at `sample_rate` Hz and of one length. See `measure`.
         """
-        stems = [stem for stem in estimates if stem in references]
-        _check_shapes(references, estimates, mixture, stems)
-        parts, whole = split_overlapping(stems)
-        measured = self._score_partition(parts, references, estimates, mixture, sample_rate)
-        if whole:
-            scored = self._score_partition(whole, references, estimates, mixture, sample_rate)
-            measured += [row for row in scored if row.stem == "accompaniment"]
-        return measured
+        return self.measure(Material(references, estimates, mixture, sample_rate))
 
-    def _score_partition(
-        self,
-        stems: list[str],
-        references: Mapping[str, Any],
-        estimates: Mapping[str, Any],
-        mixture: Any,
-        sample_rate: int,
-    ) -> list[Measured]:
+    def measure(self, material: Material) -> list[Measured]:
+        """Every metric of every stem of the material, in the estimates' order.
+
+        `accompaniment` beside finer stems is the same sound twice, so it is scored against vocals alone, and under BSS
+        Eval so are the vocals, as museval does. What cannot be computed is a value of None with its reason, never an
+        exception.
+        """
+        chosen = material if self.stems is None else material.as_pair()
+        parts, pair = split_overlapping(chosen.stems)
+        found = self._of_each(parts, chosen)
+        if pair:
+            scored = self._of_each(pair, chosen)
+            taken = pair if self.engine in ("bsseval", "museval") else ["accompaniment"]
+            found.update({stem: scored[stem] for stem in taken})
+        reason = f"the recipe {self.name} scores {' and '.join(self.stems or ())} only"
+        left_out = [Measured("", metric, None, reason) for metric in self.metrics]
+        return [
+            row for stem in material.stems for row in found.get(stem) or [one._replace(stem=stem) for one in left_out]
+        ]
+
+    def _of_each(self, stems: Sequence[str], material: Material) -> dict[str, list[Measured]]:
         if not stems:
-            return []
-        s = np.stack([np.asarray(references[stem], dtype=np.float64) for stem in stems])
-        e = np.stack([np.asarray(estimates[stem], dtype=np.float64) for stem in stems])
+            return {}
         try:
-            return _ENGINES[self.engine](self, stems, s, e, np.asarray(mixture, dtype=np.float64), sample_rate)
+            rows = ENGINES[self.engine](self, stems, material)
         except SepkitError as error:
-            return [Measured(stem, metric, None, str(error)) for stem in stems for metric in self.metrics]
+            rows = [Measured(stem, metric, None, str(error)) for stem in stems for metric in self.metrics]
+        return {stem: [row for row in rows if row.stem == stem] for stem in stems}
 
 
-def split_overlapping(stems: list[str]) -> tuple[list[str], list[str]]:
+def split_overlapping(stems: Sequence[str]) -> tuple[list[str], list[str]]:
     """Stems that partition the mixture, and the pair (vocals, accompaniment) where that overlaps the finer ones."""
     finer = [stem for stem in stems if stem != "accompaniment"]
     if "accompaniment" not in stems or finer in ([], ["vocals"]):
-        return stems, []
-    return finer, [stem for stem in ("vocals", "accompaniment") if stem in stems]
+        return list(stems), []
+    return finer, [stem for stem in PAIR if stem in stems]
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of that name; raises UnknownNameError with the nearest one."""
+    """The recipe of that name; raises UnknownNameError with the nearest one, or with the new name of an old one."""
+    if name in RENAMED:
+        raise UnknownNameError(
+            f"The recipe {name!r} is now called {RENAMED[name]}; its metric keeps the name {name!r}."
+        )
     if name not in RECIPES:
         raise UnknownNameError(f"No recipe is named {name!r}: {nearest(name, RECIPES)}")
     return RECIPES[name]
@@ -109,106 +110,72 @@ def aggregate(values: list[float], windows: list[int | None], how: Aggregate) ->
     return float(np.average(values, weights=weights))
 
 
-def _score_sdr_mdx(
-    recipe: Recipe, stems: list[str], s: Array, e: Array, mixture: Array, sample_rate: int
-) -> list[Measured]:
-    del mixture, sample_rate
-    return [
-        _measured(stem, recipe.metrics[0], value, windows=1)
-        for stem, value in zip(stems, sdr_mdx(s, e).tolist(), strict=True)
-    ]
+BSS4 = ("sdr_bss4_median", "isr_bss4_median", "sir_bss4_median", "sar_bss4_median")
+_SECONDS: dict[str, Any] = {"window_seconds": 1.0, "hop_seconds": 1.0, "over_tracks": "median"}
 
-
-def _score_si_sdri(
-    recipe: Recipe, stems: list[str], s: Array, e: Array, mixture: Array, sample_rate: int
-) -> list[Measured]:
-    """Mean over windows, once over all kept windows and once over those where the stem itself sounds."""
-    window_seconds, hop_seconds = recipe.framing
-    scores = si_sdri_windows(s, e, mixture, sample_rate, window_seconds=window_seconds, hop_seconds=hop_seconds)
-    every, sounding = recipe.metrics
-    rows = []
-    for stem, improvement, active in zip(stems, scores.improvement, scores.active, strict=True):
-        rows.append(_mean(stem, every, improvement, "no window in which two stems sound"))
-        rows.append(_mean(stem, sounding, improvement[active], "the reference is silent in every window"))
-    return rows
-
-
-def _score_museval(
-    recipe: Recipe, stems: list[str], s: Array, e: Array, mixture: Array, sample_rate: int
-) -> list[Measured]:
-    """Median over windows; infinite windows (a perfect estimate) are dropped, as museval's own store does."""
-    del mixture
-    window_seconds, hop_seconds = recipe.framing
-    silent = [stem for stem, x in zip(stems, s, strict=True) if not np.any(x)]
-    if silent:
-        raise AudioError(f"museval takes no track with a silent reference: {', '.join(silent)}")
-    scores = bss_eval_v4(
-        s,
-        e,
-        window_samples=round(window_seconds * sample_rate),
-        hop_samples=round(hop_seconds * sample_rate),
-    )
-    rows = []
-    for index, stem in enumerate(stems):
-        for metric, measure in zip(recipe.metrics, MEASURES, strict=True):
-            values = scores[measure][index]
-            finite = values[np.isfinite(values)]
-            reason = "every window is infinite" if np.any(np.isinf(values)) else "every window has a silent stem"
-            rows.append(_measured(stem, metric, float(np.median(finite)) if finite.size else None, reason, finite.size))
-    return rows
-
-
-def _mean(stem: str, metric: str, values: Array, reason: str) -> Measured:
-    return _measured(stem, metric, float(values.mean()) if values.size else None, reason, values.size)
-
-
-def _measured(stem: str, metric: str, value: float | None, reason: str = "not finite", windows: int = 0) -> Measured:
-    if value is None or not np.isfinite(value):
-        return Measured(stem, metric, None, reason, windows)
-    return Measured(stem, metric, value, None, windows)
-
-
-def _check_shapes(references: Mapping[str, Any], estimates: Mapping[str, Any], mixture: Any, stems: list[str]) -> None:
-    wanted = tuple(np.shape(mixture))
-    for what, group in (("reference", references), ("estimate", estimates)):
-        for stem in stems:
-            if tuple(np.shape(group[stem])) != wanted:
-                raise AudioError(
-                    f"The {what} of {stem} has the shape {tuple(np.shape(group[stem]))} and the mixture {wanted} "
-                    "(c t); they must be equal."
-                )
-
-
-_ENGINES = {"museval": _score_museval, "sdr_mdx": _score_sdr_mdx, "si_sdri": _score_si_sdri}
+RENAMED = {"sdr_mdx": "'sdx23' (or 'mdx21')", "si_sdri_4s": "'msdm_slakh'"}
+"""Recipes that went by the name of their metric."""
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe(
-            name="sdr_mdx",
-            engine="sdr_mdx",
+            name="sdx23",
+            engine="whole_track",
             metrics=("sdr_mdx",),
-            source="MDX 2021 and SDX 2023 challenges: whole track over channels, epsilon 1e-7, mean over tracks",
+            source="SDX 2023 challenge (arXiv 2308.06979): SDR of the whole track over channels, epsilon 1e-7, mean "
+            "over tracks",
         ),
         Recipe(
-            name="museval_v4",
-            engine="museval",
-            metrics=("sdr_bss4_median", "isr_bss4_median", "sir_bss4_median", "sar_bss4_median"),
-            window_seconds=1.0,
-            hop_seconds=1.0,
-            over_tracks="median",
-            source="SiSEC 2018, museval: BSS Eval v4 (images), 1 s windows, median over windows, median over tracks",
+            name="mdx21",
+            engine="whole_track",
+            metrics=("sdr_mdx",),
+            source="MDX 2021 challenge (arXiv 2108.13559): SDR of the whole track over channels, epsilon 1e-7, mean "
+            "over tracks; the same number as sdx23",
         ),
         Recipe(
-            name="si_sdri_4s",
+            name="musdb18",
+            engine="bsseval",
+            metrics=BSS4,
+            **_SECONDS,
+            source="MUSDB18 tables, as museval 0.4 computes them: BSS Eval v4 (images, filters of 512 taps fitted once "
+            "on the track), 1 s windows, median over windows, median over tracks",
+        ),
+        Recipe(
+            name="sisec18",
+            engine="bsseval",
+            metrics=BSS4,
+            **_SECONDS,
+            source="SiSEC 2018 (arXiv 1804.06267) and its published analysis: BSS Eval v4, 1 s windows, median over a "
+            "track's windows, median over tracks; the same numbers as musdb18",
+        ),
+        Recipe(
+            name="ismir22_1s",
+            engine="bsseval",
+            metrics=BSS4,
+            **_SECONDS,
+            stems=PAIR,
+            source="Plaja-Roglans et al., ISMIR 2022: BSS Eval v4 of vocals against accompaniment, 1 s windows and "
+            "hop, median over windows, median over tracks",
+        ),
+        Recipe(
+            name="msdm_slakh",
             engine="si_sdri",
             metrics=("si_sdri_4s", "si_sdri_4s_active"),
             window_seconds=4.0,
             hop_seconds=2.0,
             over_tracks="window_mean",
+            silent="nan",
             source="MSDM (arXiv 2302.02257): SI-SDR improvement on 4 s windows, hop 2 s, with at least two stems "
             "sounding, mean over all windows; the _active variant drops windows in which the stem itself is silent. "
             "The protocol's epsilon gives a silent estimate 0 dB SI-SDR, so silence improves on a mixture below 0 dB",
+        ),
+        Recipe(
+            name="museval_v4",
+            engine="museval",
+            metrics=BSS4,
+            **_SECONDS,
+            source="the museval package itself, the reference for musdb18: the same numbers, 20 to 30 times slower",
         ),
     )
 }

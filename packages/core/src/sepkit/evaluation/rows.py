@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ..config import Frozen
 from ..data.track import Track
+from .measured import Material, Measured
 from .recipe import Recipe
 from .score import EVERY_STEM, Cost, MethodFacts, Score, now
 from .views import View
@@ -24,6 +25,9 @@ class Label(Frozen):
     quality: str = "balanced"
 
 
+KeepWindows = Callable[[Recipe, Sequence[Measured]], None]
+
+
 @dataclass(frozen=True)
 class Separation:
     """What was separated by whom: the part of a row that does not depend on the recipe."""
@@ -34,21 +38,32 @@ class Separation:
     facts: MethodFacts
     cost: Cost
 
-    def score(self, view: View, estimates: Mapping[str, Any], recipes: Sequence[Recipe]) -> list[Score]:
+    def score(
+        self,
+        view: View,
+        estimates: Mapping[str, Any],
+        recipes: Sequence[Recipe],
+        keep_windows: KeepWindows | None = None,
+    ) -> list[Score]:
         """A row for every stem of the view and metric of every recipe; estimates: name -> c t.
 
-        Raises AudioError where an estimate has not the mixture's shape.
+        `keep_windows` is told what each recipe with windows measured. Raises AudioError where an estimate has not the
+        mixture's shape.
         """
-        truths = {stem: np.asarray(view.truth(stem, self.track), np.float64) for stem in view.parts}
-        mixture = np.asarray(view.mixture_of(self.track), np.float64)
+        truths = {stem: np.asarray(view.truth(stem, self.track)) for stem in view.parts}
+        mixture = np.asarray(view.mixture_of(self.track))
+        material = Material(truths, estimates, mixture, self.track.sample_rate, complete=view.complete)
         rows = []
         for recipe in recipes:
             common = {**self._common(recipe), "mixture": view.mixture, "view": view.stems}
-            for measured in recipe.score(truths, estimates, mixture, self.track.sample_rate):
-                rows.append(Score(**common, truth=view.truth_name(measured.stem), **measured._asdict()))
+            found = recipe.measure(material)
+            if keep_windows is not None and any(one.frames is not None for one in found):
+                keep_windows(recipe, found)
+            for one in found:
+                rows.append(Score(**common, truth=view.truth_name(one.stem), **_columns(one)))
             for stem in view.stems:
                 if stem not in estimates:
-                    reason = f"the track has no {stem}" if stem in view.absent else f"the method returned no {stem}"
+                    reason = view.why_absent(stem) if stem in view.absent else f"the method returned no {stem}"
                     rows += [Score(**common, stem=stem, metric=m, value=None, reason=reason) for m in recipe.metrics]
         return rows
 
@@ -69,6 +84,12 @@ class Separation:
             "cost": self.cost,
             "at": now(),
         }
+
+
+def _columns(one: Measured) -> dict[str, Any]:
+    columns = one._asdict()
+    del columns["frames"]
+    return columns
 
 
 def cost_of(answer: Answer, budget_seconds: float | None, *, over_budget: bool) -> Cost:

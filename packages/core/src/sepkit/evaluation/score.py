@@ -68,6 +68,7 @@ class Score(Frozen):
     mixture: Literal["full", "own"] = "full"
     reason: str | None = None
     windows: int | None = None
+    note: str | None = None  # what a reader must know of a value that is there
     view: tuple[str, ...] = ()
     truth: str = ""  # the track's stems that the reference is the sum of, joined by "+"; a file name in references/
     dataset: str = ""

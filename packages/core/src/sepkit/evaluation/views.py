@@ -20,12 +20,16 @@ FULL_VIEW = ("vocals", "drums", "bass", "other", "accompaniment")
 
 @dataclass(frozen=True)
 class View:
-    """The stems of a method as sums of a track's stems; `absent` ones the track cannot be asked for."""
+    """The stems of a method as sums of a track's stems; `absent` ones the track cannot be asked for.
+
+    `covers` says whether the truths are all that sounds in the track's full mixture.
+    """
 
     stems: tuple[str, ...]
     parts: Mapping[str, tuple[str, ...]]
     absent: tuple[str, ...]
     mixture: Literal["full", "own"]
+    covers: bool = True
 
     def truth(self, stem: str, track: Track) -> Tensor:
         """What `stem` should be, as a sum of the track's stems: c t."""
@@ -34,6 +38,15 @@ class View:
     def mixture_of(self, track: Track) -> Tensor:
         """What the method is given: the track's mixture, or the sum of the method's own stems only: c t."""
         return track.mixture if self.mixture == "full" else _sum_of(track, self._own(track.stems))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the truths are all that sounds in the mixture that the method is given."""
+        return self.covers or self.mixture == "own"
+
+    def why_absent(self, stem: str) -> str:
+        """The reason why there is no truth for a stem."""
+        return f"the track has no {stem}"
 
     def truth_name(self, stem: str) -> str:
         """A file name for the truth that says what is in it, since `other` means something else in each view."""

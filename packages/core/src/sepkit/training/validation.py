@@ -17,7 +17,7 @@ SeparateTrack = Callable[[nn.Module, Tensor], Mapping[str, Tensor]]
 
 
 class Validation:
-    """Scores an averaged network on whole tracks: the mean by stem, and the mean over stems under the recipe's name.
+    """Scores an averaged network on whole tracks: the mean by stem, and the mean over stems under its metric's name.
 
     `specs` name datasets, of which the valid split is read at `sample_rate` Hz. The network's own stems are scored.
     """
@@ -40,8 +40,9 @@ class Validation:
             for row in self.recipe.score(references, found, mixture.numpy(), track.sample_rate):
                 if row.value is not None and row.metric == self.recipe.metrics[0]:
                     by_stem.setdefault(row.stem, []).append(row.value)
-        scores = {f"{self.recipe.name}/{stem}": float(np.mean(values)) for stem, values in by_stem.items()}
-        scores[self.recipe.name] = float(np.mean(list(scores.values())))
+        metric = self.recipe.metrics[0]
+        scores = {f"{metric}/{stem}": float(np.mean(values)) for stem, values in by_stem.items()}
+        scores[metric] = float(np.mean(list(scores.values())))
         return {**scores, "seconds": time.monotonic() - began}
 
 
@@ -50,7 +51,7 @@ def check_choice(specs: Sequence[str], recipe: str, metric: str | None, stems: S
 
     Raises OptionError where there is no validation data, or `metric` is no score of the recipe.
     """
-    name = find_recipe(recipe).name
+    name = find_recipe(recipe).metrics[0]
     if not specs:
         raise OptionError(
             "No validation data was given, so no checkpoint would ever be chosen: add for example --valid folder:PATH."

@@ -1,0 +1,106 @@
+"""What goes into a recipe and what comes out: the sounds of one track, and its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import AudioError
+
+PAIR = ("vocals", "accompaniment")
+
+
+class Frames(NamedTuple):
+    """A metric in each window; NaN where it is undefined."""
+
+    starts_seconds: tuple[float, ...]
+    durations_seconds: tuple[float, ...]
+    values: tuple[float, ...]
+
+
+class Measured(NamedTuple):
+    """One number of one stem of one track; `value` None has its `reason`, `windows` counts what went into it.
+
+    `note` says what a reader must know of a value that is there. `frames` are its windows, where the recipe has any.
+    """
+
+    stem: str
+    metric: str
+    value: float | None
+    reason: str | None = None
+    windows: int | None = None
+    note: str | None = None
+    frames: Frames | None = None
+
+
+@dataclass(frozen=True)
+class Material:
+    """One separated track: references and estimates by stem and the mixture, each c t of one shape.
+
+    `complete` says whether the references are all that sounds in the mixture. `results` keeps what one engine has
+    computed for the recipes that share it. Raises AudioError where shapes differ.
+    """
+
+    references: Mapping[str, Any]
+    estimates: Mapping[str, Any]
+    mixture: Any
+    sample_rate: int
+    complete: bool = True
+    results: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        wanted = tuple(np.shape(self.mixture))
+        for what, group in (("reference", self.references), ("estimate", self.estimates)):
+            for stem in self.stems:
+                if tuple(np.shape(group[stem])) != wanted:
+                    raise AudioError(
+                        f"The {what} of {stem} has the shape {tuple(np.shape(group[stem]))} and the mixture {wanted} "
+                        "(c t); they must be equal."
+                    )
+
+    @property
+    def stems(self) -> list[str]:
+        """What can be scored: stems with a reference and an estimate, in the estimates' order."""
+        return [stem for stem in self.estimates if stem in self.references]
+
+    @property
+    def covered(self) -> bool:
+        """Whether the stems that can be scored are all that sounds, so that what is not one of them is another."""
+        return self.complete and all(stem in self.estimates for stem in self.references)
+
+    def stacked(self, stems: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """References and estimates of these stems, s c t each, as they were given."""
+        return (
+            np.stack([np.asarray(self.references[stem]) for stem in stems]),
+            np.stack([np.asarray(self.estimates[stem]) for stem in stems]),
+        )
+
+    def as_pair(self) -> Material:
+        """The same track as vocals and accompaniment: the latter is the sum of all other stems where it is not given.
+
+        It is left out where the references are not all of the mixture, because what the sum lacks is not known.
+        """
+        if "vocals" not in self.stems:
+            return Material({}, {}, self.mixture, self.sample_rate, self.complete, self.results)
+        if "accompaniment" in self.stems:
+            references, estimates = (
+                {stem: group[stem] for stem in PAIR} for group in (self.references, self.estimates)
+            )
+            return Material(references, estimates, self.mixture, self.sample_rate, self.complete, self.results)
+        rest = [stem for stem in self.stems if stem not in PAIR]
+        references, estimates = {"vocals": self.references["vocals"]}, {"vocals": self.estimates["vocals"]}
+        if self.covered and rest:
+            references["accompaniment"] = _sum(self.references[stem] for stem in rest)
+            estimates["accompaniment"] = _sum(self.estimates[stem] for stem in rest)
+        return Material(references, estimates, self.mixture, self.sample_rate, self.complete, self.results)
+
+
+def _sum(sounds: Iterable[Any]) -> NDArray[Any]:
+    total: Any = 0
+    for sound in sounds:
+        total = total + np.asarray(sound)
+    return np.asarray(total)
