@@ -25,6 +25,7 @@ from .harness import RunSettings, evaluate
 from .machine import machine_facts
 from .methods import BY_NAME_ONLY, Method, available_methods, find_methods, with_checkpoint
 from .museval_engine import load_museval
+from .museval_export import export_museval, exported_recipe
 from .progress import RunProgress
 from .recipe import RECIPES, Recipe, find_recipe
 from .reference_points import REFERENCE_POINTS
@@ -69,17 +70,18 @@ class MethodRun(Frozen):
         )
 
 
-def run_methods(run: MethodRun, command: Sequence[str]) -> int:
+def run_methods(run: MethodRun, command: Sequence[str], museval_json: Path | None = None) -> int:
     """Separate, score, write the run's folder, print its tables; the exit code: OK, FAILED or INTERRUPTED.
 
-    `command` are the words that were typed, for run.json. Raises SepkitError before anything is started for a wrong
-    option, name or dataset.
+    `command` are the words that were typed, for run.json. `museval_json` gets museval's files too. Raises SepkitError
+    before anything is started for a wrong option, name or dataset.
     """
     parse_quality(run.quality)
     methods = choose_methods(run.methods, run.checkpoints)
     recipes = choose_recipes(run.recipes)
     tracks = choose_tracks(run.dataset, run.split, run.tracks, run.limit)
     out, settings = run.out or default_folder(run.dataset), run.settings
+    exported = exported_recipe(recipes) if museval_json is not None else None
     unusable = unusable_recipes(recipes)
     started, clock = now(), time.monotonic()
     try:
@@ -106,6 +108,9 @@ def run_methods(run: MethodRun, command: Sequence[str]) -> int:
         **run_facts(f"{seconds:.0f} s, {settings.jobs} method(s) at once"),
     }
     print_results(write_results(out, rows, recipes, facts, budget_seconds=run.budget_seconds), out)
+    if museval_json is not None and exported is not None:
+        names = [method.name for method in methods]
+        export_museval(out, museval_json, exported, names, [track.name for track in tracks], run.split)
     return exit_codes.FAILED if unusable or failures(rows, methods) else exit_codes.OK
 
 

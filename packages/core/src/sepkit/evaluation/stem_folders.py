@@ -1,0 +1,115 @@
+"""Folders of stems, separated or true, as every tool lays them out: the tracks, and which file is which stem."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..cli.inputs import AUDIO_SUFFIXES
+from ..data.folder import SPLITS
+from ..data.stem_names import canonical_stem, is_mixture
+from ..errors import DatasetError
+from .name_matching import name_key
+
+SPLIT_NAMES = {name for names in SPLITS.values() for name in names}
+
+
+@dataclass(frozen=True)
+class TrackFiles:
+    """The sound files of one track; `problem` says why they cannot be told apart, `aside` what was left out and why.
+
+    `group` is what lies between the root and the track apart from splits: the model, in `separated/<model>/<track>`.
+    """
+
+    name: str
+    folder: Path
+    group: str
+    stems: dict[str, Path]
+    mixture: Path | None = None
+    problem: str | None = None
+    aside: tuple[str, ...] = ()
+    is_root: bool = False
+
+
+def find_tracks(root: Path, split: str | None = None, *, skip: Path | None = None) -> list[TrackFiles]:
+    """Every folder at or below `root` that holds sound files is a track, named by its folder; in path order.
+
+    Folders of splits (train, valid, test and the like) and, at the end of a path, of a mixture's name do not count as
+    names. `split` keeps only what lies in that split's folder. Nothing below `skip` is searched. A file's stem is its
+    canonical name, or its own name where that is none that is known.
+    Raises DatasetError where `root` is no folder, has no such split or no sound.
+    """
+    if not root.is_dir():
+        raise DatasetError(f"{root} is not a folder; give the folder that holds <track>/<stem>.wav, or one track's.")
+    skipped = skip.resolve() if skip is not None else None
+    found = _of_tracks(dict(_folders_with_sound(root, skipped)))
+    if split is not None:
+        wanted = SPLITS.get(split, (split,))
+        found = {f: files for f, files in found.items() if {p.lower() for p in f.relative_to(root).parts} & set(wanted)}
+        if not found:
+            raise DatasetError(f"{root} has no sound in a folder {' or '.join(wanted)}, for the split {split!r}.")
+    if not found:
+        suffixes = ", ".join(sorted(suffix.lstrip(".") for suffix in AUDIO_SUFFIXES))
+        raise DatasetError(f"{root} has no sound file of a stem at any depth (known suffixes: {suffixes}).")
+    return [_track(root, folder, files) for folder, files in found.items()]
+
+
+def _folders_with_sound(root: Path, skip: Path | None) -> Iterator[tuple[Path, list[Path]]]:
+    seen = {root.resolve(), skip}
+    for current, folders, files in os.walk(root, followlinks=True):
+        here = Path(current)
+        places = {name: (here / name).resolve() for name in sorted(folders) if not name.startswith(".")}
+        folders[:] = [name for name, place in places.items() if place not in seen]  # links may lead in a circle
+        seen |= set(places.values())
+        sound = [here / n for n in sorted(files) if Path(n).suffix.lower() in AUDIO_SUFFIXES and not n.startswith(".")]
+        if sound:
+            yield here, sound
+
+
+def _of_tracks(found: dict[Path, list[Path]]) -> dict[Path, list[Path]]:
+    """Without folders of mixtures alone, and without those above tracks that hold some sound but no known stem."""
+    above = {parent for folder in found for parent in folder.parents}
+    return {
+        folder: files
+        for folder, files in found.items()
+        if not all(is_mixture(path.stem) for path in files)
+        and (folder not in above or any(canonical_stem(path.stem) for path in files))
+    }
+
+
+def _track(root: Path, folder: Path, files: list[Path]) -> TrackFiles:
+    parts = list(folder.relative_to(root).parts)
+    if len(parts) > 1 and is_mixture(parts[-1]):  # separated/<model>/<track>/mixture/, from <track>/mixture.wav
+        parts.pop()
+    name = parts[-1] if parts else root.resolve().name
+    group = "/".join(part for part in parts[:-1] if part.lower() not in SPLIT_NAMES)
+    stems: dict[str, Path] = {}
+    mixture, problem = None, None
+    aside = []
+    for path in files:
+        if is_mixture(path.stem):
+            if mixture is not None:
+                problem = problem or _two("the mixture", mixture, path)
+            mixture = path
+            continue
+        stem = stem_of(path)
+        if stem in stems and "residual" in (name_key(path.stem), name_key(stems[stem].stem)):
+            kept, left = (stems[stem], path) if name_key(path.stem) == "residual" else (path, stems[stem])
+            stems[stem] = kept
+            aside.append(f"{left}: left aside, as there is {kept.name} too")
+        elif stem in stems:
+            problem = problem or _two(stem, stems[stem], path)
+        else:
+            stems[stem] = path
+    return TrackFiles(name, folder, group, stems, mixture, problem, tuple(aside), not parts)
+
+
+def stem_of(path: Path) -> str:
+    """The stem that a file holds, by its name."""
+    return canonical_stem(path.stem) or name_key(path.stem)
+
+
+def _two(what: str, first: Path, second: Path) -> str:
+    return f"{first.parent} has two files for {what}: {first.name} and {second.name}; keep one"
