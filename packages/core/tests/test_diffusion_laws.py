@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -33,6 +34,7 @@ from sepkit.diffusion import (
     renoise,
     step,
 )
+from sepkit.diffusion.level import Scale
 
 SCHEDULES = {
     "linear": DiscreteBetas(start=1e-4, end=0.02, count=1000),
@@ -282,6 +284,21 @@ def test_levels_per_example_equal_levels_one_by_one() -> None:
         alone = step(x[i], signal[i], level, falling[3], eta=0.5), signal[i], renoise(signal[i], clean, level, x[i])
         for whole, part in zip(together, alone, strict=True):
             assert (whole[i] - part).abs().max() < 1e-14
+
+
+@pytest.mark.parametrize("kind", [float, torch.tensor])
+def test_rounding_below_zero_and_nothing_to_divide_by_are_harmless(kind: Callable[[float], Scale]) -> None:
+    """A level with itself, and the ends of a schedule, where no noise or no signal can be told."""
+
+    def level(alpha: float, sigma: float) -> Level:
+        return Level(kind(alpha), kind(sigma), kind(0.5))
+
+    x, fresh = noise(1, torch.empty(1, 4, dtype=torch.float64)), noise(2, torch.empty(1, 4, dtype=torch.float64))
+    rounded = level(0.6, math.nextafter(0.8, 0) if kind is float else 0.8 - 1e-7)  # one float below, as kind has them
+    assert (renoise(x, level(0.6, 0.8), rounded, fresh) - x).abs().max() < 1e-6
+    assert (step(x, fresh, rounded, level(0.6, 0.8), eta=1.0, fresh=fresh) - x).abs().max() < 1e-6
+    assert torch.equal(step(x, fresh, level(1.0, 0.0), level(1.0, 0.0)), fresh)
+    assert torch.equal(renoise(x, level(0.0, 1.0), level(0.0, 1.0), fresh), x)
 
 
 def test_the_denoiser_protocol_is_a_plain_function() -> None:

@@ -197,7 +197,7 @@ def test_training_by_the_loss_finds_the_optimal_denoiser() -> None:
     (curvature,) = torch.autograd.grad(slope, weight)
     level = half.level(0.4)
     power = level.alpha**2 * 0.25 + level.sigma**2
-    assert float(-slope / curvature) == pytest.approx(level.alpha * level.sigma * (1 - 0.25) / power, abs=0.01)
+    assert (-slope / curvature).item() == pytest.approx(level.alpha * level.sigma * (1 - 0.25) / power, abs=0.01)
 
 
 def test_an_unknown_distance_gets_the_nearest() -> None:
