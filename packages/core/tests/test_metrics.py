@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sepkit.errors import AudioError
-from sepkit.evaluation.metrics import sdr_mdx, si_sdr, si_sdri_windows, windows
+from sepkit.errors import AudioError, OptionError
+from sepkit.evaluation.metrics import bss4_windows, sdr_bss4, sdr_mdx, si_sdr, si_sdri_windows, windows
 
 RATE = 22_050
 
@@ -109,3 +109,44 @@ def test_windows_cover_every_sample_and_only_the_last_is_short(length: int, wind
 def test_unequal_shapes_are_an_error_that_shows_both():
     with pytest.raises(AudioError, match=r"\(2, 10\).*\(2, 11\)"):
         sdr_mdx(np.zeros((2, 10)), np.zeros((2, 11)))
+
+
+@pytest.mark.parametrize(
+    ("length", "window", "hop"), [(1000, 300, 300), (1000, 300, 130), (250, 300, 300), (600, 300, 7)]
+)
+def test_the_window_sdr_is_the_closed_form_on_museval_windows(length: int, window: int, hop: int):
+    s, e = noise(3, 2, length, seed=20), noise(3, 2, length, seed=21)
+    found = sdr_bss4(s, e, window_samples=window, hop_samples=hop)
+    starts = range(0, length - window + 1, hop) if window < length else [0]
+    assert found.shape == (3, len(starts))
+    for index, start in enumerate(starts):
+        part = np.s_[..., start : start + window]
+        expected = 10 * np.log10((s[part] ** 2).sum((1, 2)) / ((s[part] - e[part]) ** 2).sum((1, 2)))
+        np.testing.assert_allclose(found[:, index], expected, atol=1e-12)
+
+
+def test_silent_windows_are_undefined_for_all_stems_or_for_their_own_only():
+    s, e = noise(2, 2, 400, seed=22), noise(2, 2, 400, seed=23)
+    s[0, :, 100:200] = 0.0
+    e[1, 1, 200:300] = -e[1, 0, 200:300]  # channels that cancel are silence to museval
+    framing = {"window_samples": 100, "hop_samples": 100}
+    assert np.isnan(sdr_bss4(s, e, **framing)).tolist() == [[False, True, True, False]] * 2
+    own = np.isnan(sdr_bss4(s, e, silent="nan", **framing))
+    assert own.tolist() == [[False, True, False, False], [False, False, True, False]]
+    perfect = sdr_bss4(s, s, **framing)
+    assert np.isposinf(perfect[:, 0]).all()
+
+
+@given(length=st.integers(1, 200), window=st.floats(0.5, 250, allow_subnormal=False), hop=st.floats(1.0, 90))
+def test_museval_windows_are_complete_and_as_many_as_it_counts(length: int, window: float, hop: float):
+    found = list(bss4_windows(length, window, hop))
+    if window >= length:
+        assert found == [(0, length)]
+        return
+    assert len(found) == int(np.floor((length - window + hop) / hop))
+    assert all(0 <= start <= stop <= length for start, stop in found)
+
+
+def test_a_window_of_no_samples_is_an_error():
+    with pytest.raises(OptionError, match="positive"):
+        list(bss4_windows(10, 0, 1))

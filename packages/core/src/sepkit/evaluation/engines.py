@@ -10,7 +10,18 @@ import numpy as np
 from ..errors import AudioError, SepkitError
 from .bss_engine import BssWindows, bss_windows
 from .measured import Frames, Material, Measured
-from .metrics import Array, sdr_bss4, sdr_mdx, si_sdr, si_sdri_windows, windows
+from .metrics import (
+    Array,
+    bleed_fullness,
+    l1_freq,
+    log_wmse,
+    mrstft,
+    sdr_bss4,
+    sdr_mdx,
+    si_sdr,
+    si_sdri_windows,
+    windows,
+)
 from .museval_engine import bss_eval_v4
 from .museval_json import median_over_windows
 
@@ -28,12 +39,15 @@ def score_whole_track(recipe: Recipe, stems: Sequence[str], material: Material) 
     for stem in stems:
         reference = np.asarray(material.references[stem], dtype=np.float64)
         estimate = np.asarray(material.estimates[stem], dtype=np.float64)
-        for metric in recipe.metrics:
+        found: dict[str, Measured] = {}
+        for names, compute in WHOLE_TRACK.items():
+            wanted = [name for name in names if name in recipe.metrics]
             try:
-                value = float(WHOLE_TRACK[metric](reference, estimate, material))
-                rows.append(measured(stem, metric, value, windows=1))
+                values = dict(zip(names, compute(reference, estimate, material), strict=True)) if wanted else {}
+                found |= {name: measured(stem, name, float(values[name]), windows=1) for name in wanted}
             except SepkitError as error:
-                rows.append(Measured(stem, metric, None, str(error)))
+                found |= {name: Measured(stem, name, None, str(error)) for name in wanted}
+        rows += [found[metric] for metric in recipe.metrics]
     return rows
 
 
@@ -50,7 +64,7 @@ def score_si_sdri(recipe: Recipe, stems: Sequence[str], material: Material) -> l
 
     def framed(values: Array, where: Any) -> Frames:
         every = np.full(len(spans), np.nan)
-        every[scores.index[where]] = values[where]
+        every[scores.kept[where]] = values[where]
         return Frames(starts, durations, tuple(every.tolist()))
 
     every, sounding = recipe.metrics
@@ -113,10 +127,10 @@ def _check_sounds(stems: Sequence[str], x: Array, what: str) -> None:
         raise AudioError(f"museval refuses a track with a silent {what}: {', '.join(silent)}")
 
 
-def _si_sdr(reference: Array, estimate: Array, material: Material) -> Any:
-    if not np.any(reference):
+def _si_sdr(s: Array, e: Array, material: Material) -> Sequence[Any]:
+    if not np.any(s):
         raise AudioError("the reference is silent")
-    return si_sdr(reference, estimate)
+    return (si_sdr(s, e),)
 
 
 def _mean(stem: str, metric: str, values: Array, reason: str, frames: Frames) -> Measured:
@@ -131,10 +145,15 @@ def measured(stem: str, metric: str, value: float | None, reason: str = "not fin
     return Measured(stem, metric, value, None, windows)
 
 
-WHOLE_TRACK: dict[str, Callable[[Array, Array, Material], Any]] = {
-    "sdr_mdx": lambda s, e, _: sdr_mdx(s, e),
-    "si_sdr": _si_sdr,
+WHOLE_TRACK: dict[tuple[str, ...], Callable[[Array, Array, Material], Sequence[Any]]] = {
+    ("sdr_mdx",): lambda s, e, _: (sdr_mdx(s, e),),
+    ("si_sdr",): _si_sdr,
+    ("log_wmse",): lambda s, e, of: (log_wmse(s, e, of.mixture, of.sample_rate),),
+    ("l1_freq",): lambda s, e, _: (l1_freq(s, e),),
+    ("bleedless", "fullness"): lambda s, e, of: bleed_fullness(s, e, of.sample_rate),
+    ("mrstft",): lambda s, e, _: (mrstft(s, e),),
 }
+"""Metrics that one computation yields, and that computation: (reference c t, estimate c t, material) -> numbers."""
 
 ENGINES: dict[str, Engine] = {
     "whole_track": score_whole_track,

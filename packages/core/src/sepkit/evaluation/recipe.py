@@ -171,6 +171,14 @@ RECIPES: dict[str, Recipe] = {
             "The protocol's epsilon gives a silent estimate 0 dB SI-SDR, so silence improves on a mixture below 0 dB",
         ),
         Recipe(
+            name="beyond_sdr",
+            engine="whole_track",
+            metrics=("log_wmse", "si_sdr", "bleedless", "fullness", "l1_freq", "mrstft"),
+            source="what community trainers (Music-Source-Separation-Training) and studies of generative separators "
+            "(arXiv 2507.11427) report beside SDR, over the whole track: logWMSE, SI-SDR, bleedless, fullness, L1Freq, "
+            "multi-resolution STFT loss (lower is better); mean over tracks",
+        ),
+        Recipe(
             name="museval_v4",
             engine="museval",
             metrics=BSS4,

@@ -18,11 +18,11 @@ MSDM_SAMPLE_RATE = 22_050
 
 
 class WindowScores(NamedTuple):
-    """SI-SDR improvement per stem and window (s n), where each reference is active (s n), and which windows (n)."""
+    """SI-SDR improvement per stem and window (s n), where each reference is active (s n), and which windows those are (n)."""
 
     improvement: Array
     active: NDArray[np.bool_]
-    index: NDArray[np.int64]
+    kept: NDArray[np.int64]
 
 
 def si_sdri_windows(
