@@ -64,7 +64,7 @@ class _Worker(Generic[Value, Result]):
     def __init__(self, function: Callable[[Value], Result], threads: int):
         context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, function, threads), daemon=True)
+        self.process = context.Process(target=_work, args=(theirs, function), daemon=True)
         with _deaf_to_ctrl_c(), _threads(threads):
             self.process.start()
         theirs.close()
@@ -90,12 +90,9 @@ class _Worker(Generic[Value, Result]):
         self.process.join()
 
 
-def _work(connection: Connection, function: Callable[[Value], Result], threads: int) -> None:
+def _work(connection: Connection, function: Callable[[Value], Result]) -> None:
     """Serve values until the connection closes."""
     signal.signal(signal.SIGTERM, leave)
-    import torch
-
-    torch.set_num_threads(threads)
     try:
         while True:
             connection.send(function(connection.recv()))
@@ -119,7 +116,7 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Processes started inside use so many threads for linear algebra, which reads that once, as it is loaded."""
+    """Processes started inside use so many threads for numbers; libraries read that once, as they are loaded."""
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update({name: before[name] or str(count) for name in THREAD_VARIABLES})
     try:
