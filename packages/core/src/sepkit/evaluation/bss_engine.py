@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from einops import rearrange
 
 from .metrics import Array, SilenceRule
 
 
 class BssWindows(NamedTuple):
-    """SDR, ISR, SIR and SAR per stem and window in dB (s n), and what a reader must know of them."""
+    """SDR, ISR, SIR and SAR per stem and window in dB (s n), None where they need what is missing.
+
+    `note` says what a reader must know of ISR, SIR and SAR.
+    """
 
     sdr: Array
-    isr: Array
-    sir: Array
-    sar: Array
+    isr: Array | None
+    sir: Array | None
+    sar: Array | None
     note: str | None = None
 
 
 def bss_windows(
-    references: Any, estimates: Any, *, window_samples: int, hop_samples: int, silent: SilenceRule
+    references: Sequence[Any],
+    estimates: Sequence[Any],
+    *,
+    window_samples: int,
+    hop_samples: int,
+    silent: SilenceRule,
 ) -> BssWindows:
-    """Score windows: references and estimates s c t. Raises SepkitError where the material has no score."""
-    from .bsseval import bss_eval  # brings scipy
+    """Score windows: references and estimates c t each. Raises SepkitError where the material has no score."""
+    from .bsseval import MeaninglessFilters, evaluate  # brings scipy
 
-    found = bss_eval(
-        rearrange(references, "s c t -> s t c"),
-        rearrange(estimates, "s c t -> s t c"),
-        window=window_samples,
-        hop=hop_samples,
-        silent=silent,
-    )
-    return BssWindows(found.sdr, found.isr, found.sir, found.sar)
+    # the verdict goes into the rows, and from there into every table; a warning would only disturb the progress
+    warnings.filterwarnings("ignore", category=MeaninglessFilters, module=__name__.replace(".", r"\."))
+    s, e = ([rearrange(np.asarray(one), "c t -> t c") for one in group] for group in (references, estimates))
+    found = evaluate(s, e, window=window_samples, hop=hop_samples, silent=silent)
+    return BssWindows(found.sdr, found.isr, found.sir, found.sar, found.meaningless)

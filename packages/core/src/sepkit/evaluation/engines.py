@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Engine = Callable[["Recipe", Sequence[str], Material], list[Measured]]
 
-NEEDS_ALL = "the track has no reference for a part of the mixture, and this needs all of them"
+NEEDS_ALL = "needs the reference and the estimate of every part of the mixture, and some are missing"
 
 
 def score_whole_track(recipe: Recipe, stems: Sequence[str], material: Material) -> list[Measured]:
@@ -53,12 +53,12 @@ def score_whole_track(recipe: Recipe, stems: Sequence[str], material: Material) 
 
 def score_si_sdri(recipe: Recipe, stems: Sequence[str], material: Material) -> list[Measured]:
     """Mean over windows, once over all kept windows and once over those where the stem itself sounds."""
-    if not material.covered:  # which windows count depends on every stem
+    if not material.covered:  # the windows that count are those in which two stems sound, of all
         return [Measured(stem, metric, None, NEEDS_ALL) for stem in stems for metric in recipe.metrics]
     window_seconds, hop_seconds = recipe.framing
-    rate, (s, e) = material.sample_rate, material.stacked(stems)
+    rate, (s, e) = material.sample_rate, material.of(stems)
     scores = si_sdri_windows(s, e, material.mixture, rate, window_seconds=window_seconds, hop_seconds=hop_seconds)
-    spans = list(windows(s.shape[-1], round(window_seconds * rate), round(hop_seconds * rate)))
+    spans = list(windows(np.shape(material.mixture)[-1], round(window_seconds * rate), round(hop_seconds * rate)))
     starts = tuple(start / rate for start, _ in spans)
     durations = tuple((stop - start) / rate for start, stop in spans)
 
@@ -93,7 +93,7 @@ def score_bss4(recipe: Recipe, stems: Sequence[str], material: Material) -> list
             reason = "every window is infinite" if np.any(np.isinf(one)) else "every window has a silent stem"
             starts = tuple(number * hop_seconds for number in range(one.size))
             frames = Frames(starts, (window_seconds,) * one.size, tuple(one.tolist()))
-            note = found.note if value is not None else None
+            note = found.note if value is not None and not metric.startswith("sdr") else None  # SDR has no filter
             rows.append(measured(stem, metric, value, reason, count)._replace(frames=frames, note=note))
     return rows
 
@@ -104,15 +104,13 @@ def _bss4_once(recipe: Recipe, stems: Sequence[str], material: Material) -> BssW
     window_samples, hop_samples = (round(seconds * rate) for seconds in recipe.framing)
     key = (recipe.engine, tuple(stems), window_samples, hop_samples, recipe.silent, material.covered)
     if key not in material.results:
-        s, e = material.stacked(stems)
+        s, e = material.of(stems)
         if recipe.silent == "museval":
             _check_sounds(stems, s, "reference")
             _check_sounds(stems, e, "estimate")
         framing = {"window_samples": window_samples, "hop_samples": hop_samples}
         if not material.covered:
-            undefined: Any = None
-            sdr = sdr_bss4(s, e, silent=recipe.silent, **framing)
-            material.results[key] = BssWindows(sdr, undefined, undefined, undefined)
+            material.results[key] = BssWindows(sdr_bss4(s, e, silent=recipe.silent, **framing), None, None, None)
         elif recipe.engine == "museval":
             material.results[key] = bss_eval_v4(s, e, **framing)
         else:
@@ -121,8 +119,8 @@ def _bss4_once(recipe: Recipe, stems: Sequence[str], material: Material) -> BssW
     return found
 
 
-def _check_sounds(stems: Sequence[str], x: Array, what: str) -> None:
-    silent = [stem for stem, one in zip(stems, x, strict=True) if not np.any(one)]
+def _check_sounds(stems: Sequence[str], sounds: Sequence[Array], what: str) -> None:
+    silent = [stem for stem, one in zip(stems, sounds, strict=True) if not np.any(one)]
     if silent:
         raise AudioError(f"museval refuses a track with a silent {what}: {', '.join(silent)}")
 

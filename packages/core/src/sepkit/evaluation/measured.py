@@ -72,11 +72,11 @@ class Material:
         """Whether the stems that can be scored are all that sounds, so that what is not one of them is another."""
         return self.complete and all(stem in self.estimates for stem in self.references)
 
-    def stacked(self, stems: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """References and estimates of these stems, s c t each, as they were given."""
+    def of(self, stems: Sequence[str]) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+        """References and estimates of these stems, c t each, uncopied."""
         return (
-            np.stack([np.asarray(self.references[stem]) for stem in stems]),
-            np.stack([np.asarray(self.estimates[stem]) for stem in stems]),
+            [np.asarray(self.references[stem]) for stem in stems],
+            [np.asarray(self.estimates[stem]) for stem in stems],
         )
 
     def as_pair(self) -> Material:

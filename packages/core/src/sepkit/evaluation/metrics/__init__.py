@@ -4,7 +4,7 @@ Axes: s stem, c channel, t time, n window. Leading axes `...` are batched over. 
 """
 
 from .msdm_windows import WindowScores, si_sdri_windows, windows
-from .ratios import SilenceRule, bss4_windows, sdr_bss4, sdr_mdx, si_sdr
+from .ratios import SilenceRule, sdr_bss4, sdr_mdx, si_sdr
 from .registry import METRICS, Metric
 from .signals import Array
 from .spectral import BleedFullness, bleed_fullness, bleedless, fullness, l1_freq, mrstft
@@ -19,7 +19,6 @@ __all__ = [
     "WindowScores",
     "bleed_fullness",
     "bleedless",
-    "bss4_windows",
     "fullness",
     "hearing_filter",
     "l1_freq",

@@ -18,7 +18,7 @@ MSDM_SAMPLE_RATE = 22_050
 
 
 class WindowScores(NamedTuple):
-    """SI-SDR improvement per stem and window (s n), where each reference is active (s n), and which windows those are (n)."""
+    """SI-SDR improvement (s n), where each reference is active (s n), and the numbers of the kept windows (n)."""
 
     improvement: Array
     active: NDArray[np.bool_]
@@ -30,18 +30,19 @@ def si_sdri_windows(
 ) -> WindowScores:
     """SI-SDR improvement over the mixture on windows in dB, by the protocol of MSDM (arXiv 2302.02257, reference code).
 
-    references, estimates: s c t; mixture: c t; higher is better. Windows in which at most one reference is active are
-    left out; the last window may be shorter. A reference is silent where norm / samples < 1.5e-5 at 22,050 Hz; here the
-    same RMS is asked of any rate, so that a threshold does not move with it. The mean of `improvement` over all windows
+    references, estimates: s c t, arrays or sequences of s; mixture: c t; higher is better. Windows in which at most one
+    reference is active are left out; the last window may be shorter. A reference is silent where norm / samples < 1.5e-5
+    at 22,050 Hz; here the same RMS is asked of any rate, so that a threshold does not move with it. The mean of `improvement` over all windows
     is the paper's number (`si_sdri_4s`), the mean over the `active` ones leaves out windows in which the stem itself
     is silent (`si_sdri_4s_active`).
     """
-    pair(np.asarray(references)[..., :0], np.asarray(estimates)[..., :0])
-    references, estimates, mixture = np.asarray(references), np.asarray(estimates), np.asarray(mixture)
+    mixture = np.asarray(mixture)
+    for reference, estimate in zip(references, estimates, strict=True):
+        pair(np.asarray(reference)[..., :0], np.asarray(estimate)[..., :0])
     window, hop = round(window_seconds * sample_rate), round(hop_seconds * sample_rate)
     improvement, active, kept = [], [], []
-    for index, (start, stop) in enumerate(windows(references.shape[-1], window, hop)):
-        s, e = pair(references[..., start:stop], estimates[..., start:stop])
+    for index, (start, stop) in enumerate(windows(mixture.shape[-1], window, hop)):
+        s, e = (np.stack([x[:, start:stop] for x in stems]).astype(np.float64) for stems in (references, estimates))
         sounding = _active(s, (stop - start) / sample_rate)
         if sounding.sum() <= 1:
             continue

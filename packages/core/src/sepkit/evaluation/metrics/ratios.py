@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from math import floor, inf
 from typing import Any, Literal
 
 import numpy as np
-from einops import reduce
+from einops import rearrange
 
-from ...errors import OptionError
 from .signals import Array, pair, total
 
 MDX_EPSILON = 1e-7  # of the MDX 2021 and SDX 2023 evaluators; Music-Source-Separation-Training uses 1e-8
@@ -51,44 +48,16 @@ def si_sdr(reference: Any, estimate: Any, *, epsilon: float = MSDM_EPSILON) -> A
 def sdr_bss4(
     references: Any, estimates: Any, *, window_samples: float, hop_samples: float, silent: SilenceRule = "museval"
 ) -> Array:
-    """SDR of BSS Eval v4 in each window, in dB: s c t -> s n. Higher is better.
+    """SDR of BSS Eval v4 in each window, in dB: s c t -> s n, arrays or sequences of s. Higher is better.
 
     10 log10(|s|^2 / |s - e|^2) over the window and all channels; no filter takes part in this one of the four
     measures, so it needs no other stem either. A perfect window is +inf. `silent="museval"` gives NaN for all stems
     where any reference or estimate is silent (its channels sum to zero at every sample), `silent="nan"` only for the
-    stem that is. The last, incomplete window is dropped; a signal of no more than a window is one window.
+    stem that is (zero in all channels). The last, incomplete window is dropped; a signal of no more than a window is one window.
+    Raises AudioError for unequal shapes, and under "museval" for a stem without any sound.
     Source: Vincent et al. (2006); museval 0.4 (Stoter, Liutkus, Ito 2018) for the windows and the silence rule.
     """
-    s, e = np.asarray(references), np.asarray(estimates)
-    pair(s[..., :0], e[..., :0])
-    columns = [
-        _window_sdr(*pair(s[..., start:stop], e[..., start:stop]), silent)
-        for start, stop in bss4_windows(s.shape[-1], window_samples, hop_samples)
-    ]
-    return np.stack(columns, axis=-1)
+    from ..bsseval import sdr_windows  # brings scipy
 
-
-def bss4_windows(length_samples: int, window_samples: float, hop_samples: float) -> Iterator[tuple[int, int]]:
-    """Start and stop of museval's windows: only complete ones, or the whole of a signal no longer than a window.
-
-    Raises OptionError for a window or hop that is not positive.
-    """
-    if not (window_samples > 0 and hop_samples > 0):
-        raise OptionError(f"The window ({window_samples}) and hop ({hop_samples}) must be positive numbers of samples.")
-    if window_samples >= length_samples or window_samples == inf:
-        yield 0, length_samples
-        return
-    for index in range(floor((length_samples - window_samples + hop_samples) / hop_samples)):
-        yield floor(index * hop_samples), floor(index * hop_samples + window_samples)
-
-
-def _window_sdr(s: Array, e: Array, silent: SilenceRule) -> Array:
-    signal, error = total(s**2), total((s - e) ** 2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sdr = np.where(error == 0, np.inf, 10 * np.log10(signal / error))
-    quiet = _is_silent(s) | _is_silent(e)
-    return np.asarray(np.where(quiet.any() if silent == "museval" else quiet, np.nan, sdr))
-
-
-def _is_silent(x: Array) -> Any:
-    return ~reduce(x, "s c t -> s t", "sum").any(axis=-1)
+    s, e = ([rearrange(np.asarray(one), "c t -> t c") for one in group] for group in (references, estimates))
+    return sdr_windows(s, e, window=window_samples, hop=hop_samples, silent=silent)
