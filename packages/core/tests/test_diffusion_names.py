@@ -204,6 +204,11 @@ def test_a_name_announced_twice_is_refused_by_naming_both(announce: Callable[...
         get_schedule("straight")
 
 
+def test_a_plugin_cannot_change_what_a_built_in_name_means(announce: Callable[..., Path]) -> None:
+    announce("karras", PLUGIN, target="schedules:Straight", group="sepkit.schedules")
+    assert type(get_schedule("karras", **SETTINGS["karras"])) is Karras
+
+
 def test_listing_imports_neither_plugins_nor_torch(announce: Callable[..., Path]) -> None:
     announce("loud", "raise SystemExit('imported')", target="schedules:Loud", group="sepkit.schedules")
     code = (

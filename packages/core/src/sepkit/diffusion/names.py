@@ -23,7 +23,10 @@ else:  # pydantic looks the names up; what they stand for is checked by the vali
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of named value: where the built-in ones live, and the entry-point group of everybody else's."""
+    """One kind of named value: where the built-in ones live, and the entry-point group of everybody else's.
+
+    A built-in name stays what it is, even if a plugin announces it as well: stored configs depend on it.
+    """
 
     what: str
     group: str
