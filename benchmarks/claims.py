@@ -223,7 +223,8 @@ def run_claims(
 
     ledger = read_ledger()
     selection = ledger.chosen(names)
-    given = parse_data([*_from_environment(ledger), *data], ledger.datasets)
+    kinds = {**{name: one.kind for name, one in ledger.datasets.items()}, SUBSTITUTE: "folder"}
+    given = parse_data([*_from_environment(ledger), *data], kinds)
     _make_missing_runs(ledger, selection, given, out, settings, limit)
     findings = tested(ledger, selection, given, run_folders(out))
     with replacing(out / "claims.json", overwrite=True) as path:

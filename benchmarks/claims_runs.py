@@ -115,23 +115,20 @@ def is_own_data(label: str, data: PaperData, given: str | None) -> bool:
     return data.kind is not None and kind == data.kind and bool(rest) and not other_split
 
 
-def parse_data(given: Sequence[str], known: Mapping[str, PaperData]) -> dict[str, str]:
-    """`NAME=PATH or SPEC` to dataset specs by the ledger's names; a bare path gets the kind of its dataset.
+def parse_data(given: Sequence[str], kinds: Mapping[str, str | None]) -> dict[str, str]:
+    """`NAME=PATH` or `NAME=SPEC` to dataset specs; a bare path gets the kind of its name.
 
-    Raises OptionError for a name that is not known or a path of a dataset that we have no reader for.
+    Raises OptionError for a name that is not known, or a path where there is no reader for its dataset.
     """
     found = {}
     for one in given:
         name, equals, value = one.partition("=")
-        if not equals or not value or name not in {*known, SUBSTITUTE}:
-            raise OptionError(
-                f"--data {one!r} names no dataset: write NAME=PATH, NAME one of {', '.join([*known, SUBSTITUTE])}."
-            )
-        kind = known[name].kind if name in known else None
+        if not equals or not value or name not in kinds:
+            raise OptionError(f"--data {one!r} names no dataset: write NAME=PATH, NAME one of {', '.join(kinds)}.")
         if value.partition(":")[0] in KINDS:
             found[name] = value
-        elif kind in KINDS:
-            found[name] = f"{kind}:{value}"
+        elif kinds[name] in KINDS:
+            found[name] = f"{kinds[name]}:{value}"
         else:
             raise OptionError(f"--data {one!r}: there is no reader for {name} yet; give folder:PATH of stems.")
     return found

@@ -37,7 +37,8 @@ from sepkit.registry import list_separators
 from .degradations import Degradation, find_degradations
 from .degraded_songs import Truth, degraded_songs, excerpts, only, own_stems
 from .robustness_page import draw, markdown
-from .robustness_points import Point, notes_of, points_of
+from .robustness_points import Point, points_of
+from .score_points import notes_of
 
 ALL_STEMS = "all stems"
 TRUTHS: dict[str, list[Truth]] = {
