@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import unicodedata
@@ -292,15 +293,12 @@ def test_a_link_is_hard_or_symbolic_or_else_a_copy_and_never_written_through(tmp
     assert (source.read_bytes(), other.read_bytes()) == (b"one", b"two")
 
 
-def _halve(value: int) -> float:
-    if value < 0:
-        os._exit(3)
-    return value / 2
-
-
 @pytest.mark.parametrize("processes", [1, 2])
 def test_processes_change_nothing(processes: int) -> None:
-    values = [3, 1, 4] if processes == 1 else [3, 1, -1, 4]
-    found = dict(apply_in_processes(_halve, values, processes, lambda value, cause: f"{value}: {cause}"))
-    assert found.pop(-1, "-1: exit code 3") == "-1: exit code 3"
-    assert found == {3: 1.5, 1: 0.5, 4: 2.0}
+    found = dict(apply_in_processes(math.sqrt, [9.0, 1.0, 4.0], processes, lambda value, cause: -1.0))
+    assert found == {9.0: 3.0, 1.0: 1.0, 4.0: 2.0}
+
+
+def test_a_process_that_dies_costs_only_its_value() -> None:
+    found = dict(apply_in_processes(os._exit, [3, 4], 2, lambda value, cause: cause))
+    assert found == {3: "exit code 3", 4: "exit code 4"}

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..data.opening import KINDS, open_dataset
-from ..data.stem_names import STEMS
+from ..data.stem_names import parts_of
 from ..data.track import Track
 from ..errors import DatasetError, OptionError, UnknownNameError
 from .name_matching import Matching, match_names, near
 from .reference_points import REFERENCE_POINTS
-from .stem_folders import TrackFiles, find_tracks
+from .stem_folders import TrackFiles, find_tracks, in_order
 
 Reference = TrackFiles | Track
 """The truth of one track: files, or a song that is made when it is asked for."""
@@ -104,7 +104,7 @@ def plan_folders(
         ]
         missing += [(method, name, _ambiguity(*group)) for group in matching.ambiguous for name in group[1]]
         matched = {references_name: by_name[own] for own, references_name in matching.pairs.items()}
-        wanted = tuple(stems) or _in_order({stem for track in matched.values() for stem in track.stems})
+        wanted = tuple(stems) or in_order({stem for track in matched.values() for stem in track.stems})
         for name in references:
             if name in matched:
                 pairs.append(Pair(method, name, matched[name], references[name], wanted))
@@ -126,11 +126,6 @@ def refuse_namesakes(tracks: Sequence[TrackFiles]) -> None:
                 f"Two tracks are called {track.name!r}: {other.folder} and {track.folder}; "
                 "give one split (--split), or a folder further down."
             )
-
-
-def _in_order(stems: set[str]) -> tuple[str, ...]:
-    """Known stems as they are always listed, then the others by name: file names do not decide the order."""
-    return (*(stem for stem in STEMS if stem in stems), *sorted(stems - set(STEMS)))
 
 
 def stems_of(reference: Reference) -> tuple[str, ...]:
@@ -210,7 +205,8 @@ def _stem_problems(
         if stem not in known and stem not in derived
     ]
     for name, track in matched.items():
-        lacking = [stem for stem in wanted if stem not in track.stems and stem in stems_of(references[name])]
+        present = stems_of(references[name])
+        lacking = [stem for stem in wanted if stem not in track.stems and parts_of(stem, wanted, present)]
         problems += [f"{method}: {name}: {no_estimate(stem, track)}" for stem in lacking if track.problem is None]
     return problems
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..cli.inputs import AUDIO_SUFFIXES
 from ..data.folder import SPLITS
-from ..data.stem_names import canonical_stem, is_mixture
+from ..data.stem_names import STEMS, canonical_stem, is_mixture
 from ..errors import DatasetError
 from .name_matching import name_key
 
@@ -103,12 +103,18 @@ def _track(root: Path, folder: Path, files: list[Path]) -> TrackFiles:
             problem = problem or _two(stem, stems[stem], path)
         else:
             stems[stem] = path
+    stems = {stem: stems[stem] for stem in in_order(stems)}
     return TrackFiles(name, folder, group, stems, mixture, problem, tuple(aside), not parts)
 
 
 def stem_of(path: Path) -> str:
     """The stem that a file holds, by its name."""
     return canonical_stem(path.stem) or name_key(path.stem)
+
+
+def in_order(stems: Iterable[str]) -> tuple[str, ...]:
+    """Known stems as they are always listed, then the others by name: file names do not decide the order."""
+    return tuple(sorted(stems, key=lambda stem: (STEMS.index(stem) if stem in STEMS else len(STEMS), stem)))
 
 
 def _two(what: str, first: Path, second: Path) -> str:
