@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import fft
 
-from .levels import Levels
+from .levels import Flags, Levels
 from .projections import Projections
 from .signals import Array
 from .toeplitz import SINGLE_THREAD
@@ -24,7 +24,7 @@ ROUND_OFF = 20 * float(np.finfo(float).eps)
 
 def energies(
     correlations: Array, levels: Levels, found: Projections, pairs: list[tuple[int, int]]
-) -> tuple[Array, np.ndarray[tuple[int, int], np.dtype[np.bool_]]]:
+) -> tuple[Array, Flags]:
     """Energies of the five parts, and which pairs of which windows need more accuracy than this: n p 5 and n p.
 
     correlations: n y x k of windows.
@@ -48,7 +48,8 @@ def energies(
         for part, one in enumerate(filters[p]):
             scale[:, p, part] = (level @ np.sqrt((one * one).sum(0)).sum(1)) ** 2
         scale[:, p, 4] = scale[:, p, 3] + of_estimate
-    return values, ((values < ROUND_OFF / ACCURACY * scale) & (scale > 0)).any(2)
+    doubtful = (values < ROUND_OFF / ACCURACY * scale) & (scale > 0)
+    return values, np.asarray(doubtful.any(2))
 
 
 def part_filters(found: Projections, pairs: list[tuple[int, int]], pair: int) -> list[Array]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -181,12 +182,11 @@ def _accurate(
     doubtful &= ~silent[chosen]
     windows = np.flatnonzero(doubtful.any(1))
     wanted = [[int(p) for p in np.flatnonzero(doubtful[n])] for n in windows]
-
-    def job(n: int, pairs: list[int]) -> Any:
-        return lambda: direct_energies(material, plan.frames[first + n], found, pairs)
-
     one_reader = isinstance(material.references, Blocks) or isinstance(material.estimates, Blocks)
-    jobs = [job(int(n), pairs) for n, pairs in zip(windows, wanted, strict=True)]
+    jobs = [
+        partial(direct_energies, material, plan.frames[first + n], found, pairs)
+        for n, pairs in zip(windows, wanted, strict=True)
+    ]
     again = in_order(jobs, 1 if one_reader else material.threads)
     for n, pairs, exact in zip(windows, wanted, again, strict=True):
         values[n, pairs] = exact
@@ -205,7 +205,7 @@ def _framewise(
     """BSS Eval v3: every window is a track of its own, with filters of its own."""
     parts = np.full((len(correlations), len(material.pairs), 5), np.nan)
     sounding = [n for n in range(len(correlations)) if not silent[first + n].all()]
-    fits = in_order([lambda n=n: _fitted(material, correlations[n], settings) for n in sounding], material.threads)
+    fits = in_order((partial(_fitted, material, correlations[n], settings) for n in sounding), material.threads)
     worst = 1.0
     for n, found in zip(sounding, fits, strict=True):
         parts[n] = _accurate(material, plan, correlations[n : n + 1], found, first + n, levels, silent)[0]
@@ -246,7 +246,7 @@ def _verdict(condition: float, settings: Settings) -> str | None:
     if condition < MEANINGLESS or settings.regularization is not None:
         return None
     return (
-        f"The references hardly sound in some band (condition number above {condition:.0e}), so the distortion filters "
-        "are made of round-off there, and ISR, SIR and SAR mean nothing; museval's neither. SDR is right. Evaluate at a "
-        "sample rate that the material fills, or take regularization=1e-10 and say so."
+        f"The references are silent or alike in some band (condition number above {condition:.0e}), so the distortion "
+        "filters are made of round-off there, and ISR, SIR and SAR mean little, museval's too; SDR is right. Evaluate "
+        "at a sample rate that the material fills, or take regularization=1e-10 and say so."
     )

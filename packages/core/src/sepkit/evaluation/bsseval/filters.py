@@ -1,4 +1,4 @@
-"""The least-squares filters of BSS Eval from correlations: one factorisation for all estimates, checked by its residual.
+"""The least-squares filters of BSS Eval from correlations: one factorisation for all estimates, and its residual.
 
 Singular systems (two equal channels, an empty band) keep the equations as they are and only soften the preconditioner,
 so their solution still is a least-squares one; a dense solution as museval's is the last resort.
@@ -28,22 +28,29 @@ def solved(r: Array, d: Array) -> Array:
     gain = np.exp2(-np.round(np.log2(np.einsum("gaa->ga", r[:, 0])) / 2))
     r *= gain[:, None, :, None] * gain[:, None, None, :]
     d = d * gain[:, None, :, None]
-    predictors = levinson(r)
-    found = np.stack([_solved_one(r[k], d[k], predictors, k) for k in range(len(r))])
+    found = np.stack([_solved_one(*one) for one in zip(r, d, _predicted(r), strict=True)])
     return np.asarray(found * gain[:, None, :, None])
 
 
-def _solved_one(r: Array, d: Array, predictors: Predictors, index: int) -> Array:
+def _predicted(r: Array) -> list[Predictors | None]:
+    """Predictors of each system, None for a singular one; side by side where all are regular."""
+    try:
+        together = levinson(r)
+    except np.linalg.LinAlgError:
+        return [None] if len(r) == 1 else [_predicted(one[None])[0] for one in r]
+    return [together.only(k) if together.definite[k] else None for k in range(len(r))]
+
+
+def _solved_one(r: Array, d: Array, predictors: Predictors | None) -> Array:
     operator = Operator(r)
     for jitter in JITTERS:
         if jitter:
             softened = r.copy()
             softened[0] += jitter * np.eye(r.shape[1])
-            predictors, index = levinson(softened[None]), 0
-        if predictors.definite[index]:
-            x, residual = conjugate_gradient(
-                operator, Inverse(predictors, index), d, MOST_STEPS if not jitter else 3 * MOST_STEPS
-            )
+            predictors = _predicted(softened[None])[0]
+        if predictors is not None:
+            steps = 3 * MOST_STEPS if jitter else MOST_STEPS
+            x, residual = conjugate_gradient(operator, Inverse(predictors), d, steps)
             if residual < GOOD_ENOUGH:
                 return x
     return dense_solution(r, d)
@@ -82,15 +89,15 @@ def dense_solution(r: Array, d: Array) -> Array:
     matrix = np.empty((order, m, order, m))
     for row in range(order):
         matrix[row] = lags[order - 1 - row : 2 * order - 1 - row].transpose(1, 0, 2)
-    matrix = matrix.reshape(order * m, order * m)
+    whole = matrix.reshape(order * m, order * m)
     right = d.reshape(order * m, q)
     try:
-        found = linalg.solve(matrix, right, assume_a="pos", check_finite=False)
+        found = linalg.solve(whole, right, assume_a="pos", check_finite=False)
     except np.linalg.LinAlgError:
         try:
-            found = np.linalg.solve(matrix, right)
+            found = np.linalg.solve(whole, right)
         except np.linalg.LinAlgError:
-            found = np.linalg.lstsq(matrix, right, rcond=None)[0]
+            found = np.linalg.lstsq(whole, right, rcond=None)[0]
     return np.asarray(found).reshape(order, m, q)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
 import numpy as np
@@ -37,15 +37,18 @@ class Levels:
 
     def of(self, chosen: slice) -> Levels:
         """Some windows of stacked levels."""
-        return Levels(*(getattr(self, name)[chosen] for name in Levels.__slots__))  # type: ignore[attr-defined]
+        return Levels(*(getattr(self, name)[chosen] for name in FIELDS))
 
     def silent_pairs(self, pairs: list[tuple[int, int]], rule: SilenceRule) -> Flags:
         """Which pairs have no value in a window: n s -> n p. Under "museval" one silent source takes all with it."""
         if rule == "museval":
-            silent = self.silent_references.any(1) | self.silent_estimates.any(1)
+            silent = np.asarray(self.silent_references.any(1) | self.silent_estimates.any(1))
             return np.repeat(silent[:, None], len(pairs), axis=1)
         columns = [self.silent_references[:, i] | self.silent_estimates[:, j] for i, j in pairs]
         return np.stack(columns, axis=1)
+
+
+FIELDS = [field.name for field in fields(Levels)]
 
 
 def checked_rule(rule: str) -> SilenceRule:
@@ -58,8 +61,7 @@ def checked_rule(rule: str) -> SilenceRule:
 
 def stacked(levels: list[Levels]) -> Levels:
     """Windows one after the other: each field gains the axis n in front."""
-    names = Levels.__slots__  # type: ignore[attr-defined]
-    return Levels(*(np.stack([getattr(one, name) for one in levels]) for name in names))
+    return Levels(*(np.stack([getattr(one, name) for one in levels]) for name in FIELDS))
 
 
 def measured(rows: Array, shape: tuple[int, int], pairs: list[tuple[int, int]], rule: SilenceRule) -> Levels:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .condition import condition_bound
 from .filters import solved
 from .signals import Array
+
+Rows = NDArray[np.intp]
 
 
 class Projections(NamedTuple):
@@ -46,31 +49,31 @@ def projections(
 
 
 def _fit_own(
-    r: Array, d: Array, pairs: list[tuple[int, int]], channels: int, sounding: Array, everything: Array, own: Array
+    r: Array, d: Array, pairs: list[tuple[int, int]], channels: int, sounding: Rows, everything: Array, own: Array
 ) -> None:
     """Fill `own`: systems of references with equally many sounding channels are solved side by side."""
     groups: dict[int, list[int]] = {}
-    rows_of = {}
+    rows_of: dict[int, Rows] = {}
     for reference in sorted({reference for reference, _ in pairs}):
-        rows = np.arange(reference * channels, (reference + 1) * channels)
-        rows_of[reference] = rows[np.isin(rows, sounding)]
+        of_reference = np.arange(reference * channels, (reference + 1) * channels)
+        rows_of[reference] = of_reference[np.isin(of_reference, sounding)]
         groups.setdefault(len(rows_of[reference]), []).append(reference)
     for size, references in groups.items():
         if not size:
             continue
         estimates = {j: [q for q in range(len(pairs)) if pairs[q][0] == j] for j in references}
         columns = [[pairs[q][1] * channels + c for q in estimates[j] for c in range(channels)] for j in references]
-        rows = [rows_of[j] for j in references]
+        chosen = [rows_of[j] for j in references]
         if size == len(sounding):  # nothing else sounds: the two projections are one, and the SIR is infinite
-            found = np.stack([everything[:, rows[0]][:, :, columns[0]]])
+            found = np.stack([everything[:, chosen[0]][:, :, columns[0]]])
         else:
-            left = np.stack([_part(r, one) for one in rows])
-            found = solved(left, np.stack([d[:, one][:, :, to] for one, to in zip(rows, columns, strict=True)]))
+            left = np.stack([_part(r, one) for one in chosen])
+            found = solved(left, np.stack([d[:, one][:, :, to] for one, to in zip(chosen, columns, strict=True)]))
         for index, j in enumerate(references):
             for position, pair in enumerate(estimates[j]):
                 part = found[index, :, :, position * channels : (position + 1) * channels]
                 own[pair][:, rows_of[j]] = part
 
 
-def _part(r: Array, rows: Array) -> Array:
+def _part(r: Array, rows: Rows) -> Array:
     return np.ascontiguousarray(r[:, rows][:, :, rows])

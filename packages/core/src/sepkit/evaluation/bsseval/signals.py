@@ -36,7 +36,8 @@ class Stacked:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        return len(self.sources), *self.sources[0].shape  # type: ignore[return-value]
+        samples, channels = self.sources[0].shape
+        return len(self.sources), samples, channels
 
     def read(self, start: int, stop: int) -> list[NDArray[Any]]:
         return [source[start:stop] for source in self.sources]

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import fft
 
 from .correlations import Complex
@@ -32,14 +33,18 @@ class Predictors(NamedTuple):
     backward: Array
     forward_error: Array
     backward_error: Array
-    definite: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    definite: NDArray[np.bool_]
+
+    def only(self, system: int) -> Predictors:
+        """Those of one system, without the axis g."""
+        return Predictors(*(one[system] for one in self))
 
 
 def levinson(r: Array) -> Predictors:
     """Predictors of several block Toeplitz systems at once: g l m m.
 
     They are kept transposed and side by side, [S | A] with S the backward one delayed by a block, so that a step of the
-    recursion is one short wide product: A' = A - S Kb, B' = S - A Kf.
+    recursion is one short wide product: A' = A - S Kb, B' = S - A Kf. Raises LinAlgError where one is singular.
     """
     g, order, m, _ = r.shape
     state, following = (np.zeros((g, 2 * m, (order + 1) * m)) for _ in range(2))
@@ -69,9 +74,9 @@ def levinson(r: Array) -> Predictors:
         np.ascontiguousarray(rows.reshape(g, m, order, m).transpose(0, 2, 3, 1))
         for rows in (state[:, m:, :-m], state[:, :m, m:])
     ]
-    definite = np.isfinite(errors).all((1, 2, 3))
-    smallest = np.linalg.eigvalsh(np.where(definite[:, None, None, None], errors, 0)).min((1, 2))
-    return Predictors(polynomials[0], polynomials[1], ef, eb, definite & (smallest > 0))
+    finite = np.asarray(np.isfinite(errors).all((1, 2, 3)))
+    smallest = np.linalg.eigvalsh(np.where(finite[:, None, None, None], errors, 0)).min((1, 2))
+    return Predictors(polynomials[0], polynomials[1], ef, eb, finite & (smallest > 0))
 
 
 class Operator:
@@ -91,15 +96,15 @@ class Operator:
 class Inverse:
     """The inverse of a block Toeplitz matrix times X, by FFT, from predictors of one system (Gohberg and Semencul)."""
 
-    def __init__(self, predictors: Predictors, index: int) -> None:
-        a, b = predictors.forward[index], predictors.backward[index]
+    def __init__(self, predictors: Predictors) -> None:
+        a, b = predictors.forward, predictors.backward
         self.order = len(a)
         delayed = np.zeros_like(b)
         delayed[1:] = b[:-1]
         self.a, self.b = forward(a, self.order), forward(delayed, self.order)
         self.a_adjoint, self.b_adjoint = (np.conjugate(one.transpose(0, 2, 1)).copy() for one in (self.a, self.b))
-        self.a_error = np.linalg.inv(predictors.forward_error[index])
-        self.b_error = np.linalg.inv(predictors.backward_error[index])
+        self.a_error = np.linalg.inv(predictors.forward_error)
+        self.b_error = np.linalg.inv(predictors.backward_error)
 
     def __call__(self, x: Array) -> Array:
         spectrum = forward(x, self.order)

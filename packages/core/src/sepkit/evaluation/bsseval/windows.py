@@ -7,8 +7,10 @@ track is the sum of all of them.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, floor, isfinite, isnan
 
 from ...errors import OptionError
@@ -87,7 +89,7 @@ def planned(windows: Sequence[tuple[int, int]], length_samples: int, lags: int) 
     close, the windows are computed each on its own, beside a track cut without regard to them.
     """
     edges = sorted({0, length_samples, *(edge for window in windows for edge in window)})
-    if any(b - a < lags - 1 for a, b in zip(edges[1:-2], edges[2:-1], strict=True)):
+    if any(b - a < lags - 1 for a, b in pairwise(edges[1:-1])):
         return _separate(windows, length_samples, lags)
     cuts = _refined(edges, lags)
     starts, stops = [start for start, _ in windows], [stop for _, stop in windows]
@@ -95,25 +97,23 @@ def planned(windows: Sequence[tuple[int, int]], length_samples: int, lags: int) 
     def owners(low: int, high: int) -> tuple[int, ...]:
         return tuple(k for k in _near(starts, stops, low, high) if starts[k] <= low and high <= stops[k])
 
-    pieces = tuple(Piece(a, b, owners(a, b)) for a, b in zip(cuts, cuts[1:], strict=False))
+    pieces = tuple(Piece(a, b, owners(a, b)) for a, b in pairwise(cuts))
     seams = tuple(Seam(c, 0, length_samples, owners(c - 1, c + 1)) for c in cuts[1:-1])
     return Plan(tuple(windows), pieces, seams)
 
 
 def _near(starts: list[int], stops: list[int], low: int, high: int) -> range:
     """Windows that may hold low to high; both lists rise, so the rest is never looked at."""
-    from bisect import bisect_left, bisect_right
-
     return range(bisect_left(stops, high), bisect_right(starts, low))
 
 
 def _separate(windows: Sequence[tuple[int, int]], length_samples: int, lags: int) -> Plan:
     cuts = _refined([0, length_samples], lags)
-    pieces = [Piece(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    pieces = [Piece(a, b) for a, b in pairwise(cuts)]
     seams = [Seam(c, 0, length_samples) for c in cuts[1:-1]]
     for k, window in enumerate(windows):
         cuts = _refined(list(window), lags)
-        pieces += [Piece(a, b, (k,), False) for a, b in zip(cuts, cuts[1:], strict=False)]
+        pieces += [Piece(a, b, (k,), False) for a, b in pairwise(cuts)]
         seams += [Seam(c, *window, (k,), False) for c in cuts[1:-1]]
     return Plan(tuple(windows), tuple(pieces), tuple(seams))
 
@@ -121,7 +121,7 @@ def _separate(windows: Sequence[tuple[int, int]], length_samples: int, lags: int
 def _refined(edges: list[int], lags: int) -> list[int]:
     longest = max(PIECE_SAMPLES, 4 * lags)
     cuts = [edges[0]]
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in pairwise(edges):
         parts = max(1, ceil((b - a) / longest))
         cuts += [a + (b - a) * part // parts for part in range(1, parts + 1)]
     return cuts
