@@ -1,4 +1,4 @@
-"""BSS Eval beside the museval package itself, on clips that make its rules bite; skipped where it cannot be imported."""
+"""BSS Eval beside the museval package itself, on clips where its rules bite; skipped where it cannot be imported."""
 
 from __future__ import annotations
 
