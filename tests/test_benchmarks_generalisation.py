@@ -66,6 +66,8 @@ def test_the_difference_of_two_sets_has_the_width_of_both() -> None:
     few = interval(a[:5], b[:5], "mean")
     assert few.high - few.low > found.high - found.low
     assert interval(a[:2], b, "mean").low is None
+    shifted = interval(a, a + 1.0, "mean")  # paired, every track would differ by the same, and nothing would vary
+    assert shifted.high - shifted.low > 0.5
     assert "3 are needed" in interval(a[:2], b, "mean").reason
 
 
