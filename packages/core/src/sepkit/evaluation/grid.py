@@ -10,8 +10,12 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from ..errors import UnknownNameError, nearest
+from .metric_facts import higher_is_better, unit
+from .ranks import RankedEntries, ranked_groups
 from .recipe import Recipe
 from .score import Score
+from .statistics import LEVEL, Interval
 from .summary import Entry, entries_of, runnable, stem_columns, undefined_notes
 
 NOTHING = "–"
@@ -53,24 +57,66 @@ class Grid:
 
 
 def score_grid(rows: Sequence[Score], recipe: Recipe, metric: str) -> Grid:
-    """Per-stem scores in dB over all tracks, with the mixture that was used and how many tracks were scored."""
+    """Per-stem scores over all tracks with their 95 % intervals, ranks, the mixture used and the tracks scored."""
     entries = entries_of(rows, recipe, metric)
     stems = stem_columns(entries)
-    over = {"mean": "mean over tracks", "median": "median over tracks", "window_mean": "mean over all windows"}
+    groups = ranked_groups(entries, metric)
+    places = {id(entry): group.place(entry) for group in groups for entry in group.entries}
     lines = []
     for entry in entries:
         mixture = entry.mixture if entry.mixture == "full" else f"own: {', '.join(entry.view)}"
-        tracks = f"{entry.tracks_scored}/{entry.tracks}"
-        scores = [_decibels(entry.scores.get(stem)) for stem in stems]
-        lines.append(
-            (Cell(entry.method), *scores, _decibels(entry.mean), Cell(mixture), Cell(tracks, entry.tracks_scored))
-        )
+        scores = [_ranged(entry.scores.get(stem), entry.intervals.get(stem)) for stem in stems]
+        place = places.get(id(entry))
+        line = [
+            Cell(entry.method),
+            *scores,
+            _ranged(entry.mean, entry.mean_interval),
+            Cell(NOTHING) if place is None else Cell(str(place), place.first),
+            Cell(mixture),
+            Cell(f"{entry.tracks_scored}/{entry.tracks}", entry.tracks_scored),
+        ]
+        lines.append(tuple(line))
     return Grid(
-        title=f"{metric}, dB, {over[recipe.over_tracks]}",
-        columns=("method", *stems, "mean", "mixture", "tracks"),
+        title=_title(recipe, metric),
+        columns=("method", *stems, "mean", "rank", "mixture", "tracks"),
         rows=tuple(lines),
-        notes=(*_failures(entries), *undefined_notes(rows, recipe)),
+        notes=(*_interval_notes(entries), *_rank_notes(groups), *_failures(entries), *undefined_notes(rows, recipe)),
         muted=tuple(entry.is_reference for entry in entries),
+    )
+
+
+def compare_grid(rows: Sequence[Score], recipe: Recipe, metric: str, against: str | None = None) -> Grid:
+    """Every method against the best of its group that is no reference point, or against the one named, by track.
+
+    The difference of the means over stems has a paired interval; p is corrected for all pairs of the ranking, so the
+    best may be picked after the fact. Raises UnknownNameError where no entry is named `against`.
+    """
+    entries = entries_of(rows, recipe, metric)
+    names = {entry.method for entry in entries}
+    if against is not None and against not in names:
+        raise UnknownNameError(f"No method with scores is named {against!r}: {nearest(against, names)}")
+    groups = [group for group in ranked_groups(entries, metric) if len(group.entries) > 1]
+    lines, muted = [], []
+    for group in groups:
+        named = [entry for entry in group.entries if entry.method == against]
+        ours = [entry for entry in group.entries if not entry.is_reference]
+        pivot = next(iter(named or (() if against else ours or group.entries)), None)
+        for entry in group.entries:
+            if pivot is not None and entry is not pivot:
+                lines.append(_compared(group, entry, pivot))
+                muted.append(entry.is_reference)
+    columns = ("method", "against", "difference", "p corrected", "p sign flip", "p Wilcoxon", "tracks", "verdict")
+    wanted = "" if higher_is_better(metric) else "; less is better"
+    return Grid(
+        title=f"Differences in {_title(recipe, metric)}",
+        columns=columns,
+        rows=tuple(lines),
+        notes=(
+            f"difference: the method less the one it is held against, mean over stems, with a paired bootstrap "
+            f"interval of {100 * LEVEL:g} %, on the tracks and stems that both have{wanted}",
+            *_rank_notes(groups),
+        ),
+        muted=tuple(muted),
     )
 
 
@@ -118,8 +164,56 @@ def _failures(entries: Sequence[Entry]) -> list[str]:
     ]
 
 
-def _decibels(value: float | None) -> Cell:
-    return Cell(NOTHING) if value is None else Cell(f"{value:.2f}", value)
+def _title(recipe: Recipe, metric: str) -> str:
+    over = {"mean": "mean over tracks", "median": "median over tracks", "window_mean": "mean over all windows"}
+    parts = [metric, unit(metric), over[recipe.over_tracks], "" if higher_is_better(metric) else "less is better"]
+    return ", ".join(part for part in parts if part)
+
+
+def _compared(group: RankedEntries, entry: Entry, pivot: Entry) -> tuple[Cell, ...]:
+    comparison, interval = group.compare(entry, pivot)
+    return (
+        Cell(group.name(entry)),
+        Cell(group.name(pivot)),
+        _ranged(None if interval is None else interval.estimate, interval, sign="+"),
+        *(
+            Cell(f"{p:.2g}", p) if comparison.tracks else Cell(NOTHING)
+            for p in (comparison.corrected_p, comparison.sign_flip_p, comparison.wilcoxon_p)
+        ),
+        Cell(f"{comparison.tracks}", comparison.tracks),
+        Cell(comparison.explanation),
+    )
+
+
+def _interval_notes(entries: Sequence[Entry]) -> list[str]:
+    found = [interval for entry in entries for interval in entry.intervals.values()]
+    lines = []
+    if any(interval.low is not None for interval in found):
+        lines.append(f"[low, high]: {100 * LEVEL:g} % bootstrap interval over tracks")
+    if without := sorted({interval.tracks for interval in found if interval.low is None}):
+        lines.append(f"no interval for numbers over {', '.join(map(str, without))} track(s): 3 are needed")
+    return lines
+
+
+def _rank_notes(groups: Sequence[RankedEntries]) -> list[str]:
+    """How ranks came about; each group says whom it holds where there are several."""
+    if len(groups) == 1:
+        return groups[0].notes()
+    several = [group for group in groups if len(group.entries) > 1]
+    lines = [f"{', '.join(group.names)}: {note}" for group in several for note in group.notes()]
+    if len(groups) > 1:
+        lines.append("ranks are among methods whose means are over the same stems of the same mixture")
+    return lines
+
+
+def _ranged(value: float | None, interval: Interval | None, sign: str = "") -> Cell:
+    """A number and its interval, which has as many decimals as tell its ends apart."""
+    if value is None:
+        return Cell(NOTHING)
+    if interval is None or interval.low is None or interval.high is None:
+        return Cell(f"{value:{sign}.2f}", value)
+    digits = 1 if interval.high - interval.low >= 0.5 else 2
+    return Cell(f"{value:{sign}.2f} [{interval.low:{sign}.{digits}f}, {interval.high:{sign}.{digits}f}]", value)
 
 
 def _number(value: float | None, digits: int) -> Cell:

@@ -1,16 +1,20 @@
-"""Scores to tables, from rows alone: per-stem scores of a metric, and what each method costs."""
+"""Scores to tables, from rows alone: per-stem scores of a metric with their intervals, and what each method costs."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
+from .metric_facts import higher_is_better
 from .recipe import Aggregate, Recipe, aggregate, split_overlapping
 from .reference_points import REFERENCE_POINTS
 from .score import MethodFacts, Score
+from .statistics import Interval, mean_interval
+from .track_scores import TrackScores
 from .views import FULL_VIEW
 
 STEM_ORDER = ("vocals", "drums", "bass", "other", "guitar", "piano")
@@ -33,10 +37,36 @@ class Entry:
     peak_megabytes: float | None  # above the baseline
     over_budget: bool
     reasons: Counter[str] = field(default_factory=Counter)  # why a track has no scores -> on how many
+    over_tracks: Aggregate = "mean"
+    track_scores: TrackScores = field(default_factory=TrackScores)
 
     @property
     def is_reference(self) -> bool:
         return self.method in REFERENCE_POINTS
+
+    @property
+    def label(self) -> str:
+        """The name to show, with the method's own mixture marked."""
+        return self.method if self.mixture == "full" else f"{self.method} (own mixture)"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The scored stems that the mean is over: a partition of the mixture."""
+        return tuple(split_overlapping(list(self.scores))[0])
+
+    @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        """The 95 % interval of each stem's number; `low` is None where there are too few tracks."""
+        return {stem: self._interval((stem,)) for stem in self.scores}
+
+    @cached_property
+    def mean_interval(self) -> Interval | None:
+        """The 95 % interval of `mean`, drawing whole tracks: a track's stems are not independent."""
+        return self._interval(self.parts) if self.parts else None
+
+    def _interval(self, stems: Sequence[str]) -> Interval:
+        values, weights = self.track_scores.table(stems)
+        return mean_interval(values, weights, self.over_tracks)
 
 
 def entries_of(rows: Sequence[Score], recipe: Recipe, metric: str) -> list[Entry]:
@@ -53,7 +83,8 @@ def entries_of(rows: Sequence[Score], recipe: Recipe, metric: str) -> list[Entry
         if hosts:
             del groups[(method, view)]
     entries = [_entry(method, view, group, recipe.over_tracks) for (method, view), group in groups.items()]
-    return sorted(entries, key=lambda entry: (entry.mean is None, -(entry.mean or 0.0), entry.method))
+    sign = 1.0 if higher_is_better(metric) else -1.0
+    return sorted(entries, key=lambda entry: (entry.mean is None, -sign * (entry.mean or 0.0), entry.method))
 
 
 def stem_columns(entries: Iterable[Entry]) -> list[str]:
@@ -126,4 +157,6 @@ def _entry(method: str, view: tuple[str, ...], rows: list[Score], over_tracks: A
         peak_megabytes=max(peaks, default=None),
         over_budget=any(row.cost.over_budget for row in rows),
         reasons=Counter(row.reason for row in rows if row.failed and row.reason is not None),
+        over_tracks=over_tracks,
+        track_scores=TrackScores.of(rows),
     )
