@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from sepkit.errors import AudioError, MissingExtraError, OptionError, SepkitError, UnknownNameError
-from sepkit.evaluation import museval_engine
+from sepkit.evaluation import engines, museval_engine
+from sepkit.evaluation.bss_engine import bss_windows
+from sepkit.evaluation.measured import Material
 from sepkit.evaluation.metrics import sdr_mdx
 from sepkit.evaluation.recipe import RECIPES, aggregate, find_recipe, split_overlapping
 
@@ -159,3 +161,153 @@ def test_a_track_that_museval_refuses_is_undefined_with_the_stem_named():
     for references, estimates, word in ((silent, truth, "drums"), (truth, silent, "refuses")):
         rows = RECIPES["museval_v4"].score(references, estimates, mixture, RATE)
         assert all(row.value is None and word in str(row.reason) for row in rows)
+
+
+STORED = {  # museval 0.4.1 on `band()`, in the order of SISEC_METRICS
+    "vocals": (6.94114, 10.78879, 7.65513, 38.95731),
+    "drums": (6.968835, 10.739615, 7.69588, 38.98486),
+    "bass": (6.965575, 10.631155, 7.77261, 38.982105),
+    "other": (7.00521, 10.72537, 7.77967, 39.01993),
+}
+SISEC_METRICS = ("sdr_bss4_median", "isr_bss4_median", "sir_bss4_median", "sar_bss4_median")
+
+
+def band(seconds: float = 3.5, seed: int = 5) -> tuple[dict, dict, np.ndarray]:
+    """Truths, estimates and mixture of four stems; one window has a silent reference."""
+    truth = stems("vocals", "drums", "bass", "other", seconds=seconds, seed=seed)
+    truth["bass"][:, :RATE] = 0.0
+    mixture = sum(truth.values())
+    return truth, {stem: 0.8 * x + 0.2 * np.roll(mixture, 3, axis=1) for stem, x in truth.items()}, mixture
+
+
+def test_our_engine_gives_musevals_numbers_to_the_last_decimal_that_it_keeps():
+    museval_or_skip()
+    truth, estimates, mixture = band()
+    subset = [{stem: x[stem] for stem in ("vocals", "bass")} for x in (truth, estimates)]  # four: the stored numbers
+    ours, theirs = (RECIPES[name].score(*subset, mixture, RATE) for name in ("musdb18", "museval_v4"))
+    assert [row[:2] for row in ours] == [row[:2] for row in theirs]
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.value == pytest.approx(other.value, abs=1.1e-5)
+        assert one.windows == other.windows == 2
+        np.testing.assert_allclose(one.frames.values, other.frames.values, atol=1e-6)
+        assert one.frames[:2] == other.frames[:2]
+
+
+def test_stored_numbers_of_museval():
+    """Of museval 0.4.1; this needs neither it nor ffmpeg."""
+    truth, estimates, mixture = band()
+    rows = {(row.stem, row.metric): row for row in RECIPES["musdb18"].score(truth, estimates, mixture, RATE)}
+    for stem, numbers in STORED.items():
+        for metric, number in zip(SISEC_METRICS, numbers, strict=True):
+            assert rows[stem, metric].value == pytest.approx(number, abs=1.1e-5)
+            assert rows[stem, metric].windows == 2  # of three: in the first the bass is silent
+
+
+def test_sisec18_and_musdb18_are_the_same_numbers_computed_once(monkeypatch):
+    truth, estimates, mixture = band()
+    calls = []
+    monkeypatch.setattr(engines, "bss_windows", lambda *a, **k: calls.append(k) or bss_windows(*a, **k))
+    pairs = ({"vocals": x["vocals"], "accompaniment": mixture - x["vocals"]} for x in (truth, estimates))
+    material = Material(*pairs, mixture, RATE)
+    found = [RECIPES[name].measure(material) for name in ("musdb18", "sisec18", "ismir22_1s")]
+    assert len(calls) == 1
+    assert found[0] == found[1] == found[2]
+
+
+def test_vocals_beside_accompaniment_are_scored_as_a_pair_as_museval_scores_them():
+    truth, estimates, mixture = band()
+    both = ({**x, "accompaniment": sum(x[s] for s in ("drums", "bass", "other"))} for x in (truth, estimates))
+    references, found = both
+    five = values("musdb18", references, found, mixture)
+    four = values("musdb18", truth, estimates, mixture)
+    pair = ({stem: x[stem] for stem in ("vocals", "accompaniment")} for x in (references, found))
+    two = values("musdb18", *pair, mixture)
+    for (stem, metric), value in five.items():
+        assert value == (two if stem in ("vocals", "accompaniment") else four)[stem, metric]
+    assert two["vocals", "sir_bss4_median"] != four["vocals", "sir_bss4_median"]
+    # ismir22_1s makes the pair of four stems too
+    assert values("ismir22_1s", truth, estimates, mixture)["vocals", "sar_bss4_median"] == pytest.approx(
+        two["vocals", "sar_bss4_median"], abs=2e-5
+    )
+    rows = RECIPES["ismir22_1s"].score(truth, estimates, mixture, RATE)
+    assert {row.reason for row in rows if row.stem == "drums"} == {
+        "the recipe ismir22_1s scores vocals and accompaniment only"
+    }
+
+
+def test_windows_are_kept_and_their_mean_or_median_is_the_number():
+    truth, estimates, mixture = band(seconds=11)
+    for name, combine in (("musdb18", np.nanmedian), ("msdm_slakh", np.nanmean)):
+        window, hop = RECIPES[name].framing
+        for row in RECIPES[name].score(truth, estimates, mixture, RATE):
+            starts, durations, frames = row.frames
+            assert starts == tuple(hop * index for index in range(len(starts)))
+            assert set(durations) <= {window, 11 - starts[-1]}
+            assert len(starts) == len(durations) == len(frames)
+            assert np.isfinite(frames).sum() == row.windows
+            rounded = np.round(frames, 5) if name == "musdb18" else frames
+            assert row.value == pytest.approx(float(combine(rounded)), abs=1e-9)
+    assert all(row.frames is None for row in RECIPES["sdx23"].score(truth, estimates, mixture, RATE))
+
+
+def test_silent_nan_leaves_the_other_stems_their_windows():
+    truth, estimates, mixture = band()
+    kind = RECIPES["musdb18"].model_copy(update={"silent": "nan"})
+    windows = {row.stem: row.windows for row in kind.score(truth, estimates, mixture, RATE)}
+    assert windows == {"vocals": 3, "drums": 3, "bass": 2, "other": 3}
+
+
+def test_without_the_references_of_everything_only_what_needs_none_is_defined():
+    truth, estimates, mixture = band()
+    one = ({"vocals": x["vocals"]} for x in (truth, estimates))
+    material = Material(*one, mixture, RATE, complete=False)
+    four = values("musdb18", truth, estimates, mixture)
+    for name in ("musdb18", "museval_v4", "ismir22_1s"):
+        rows = {row.metric: row for row in RECIPES[name].measure(material)}
+        silent_bass = rows["sdr_bss4_median"].frames.values[1:]  # one window more, as nobody knows of the bass
+        assert np.nanmedian(np.round(silent_bass, 5)) == pytest.approx(four["vocals", "sdr_bss4_median"], abs=1e-9)
+        for metric in SISEC_METRICS[1:]:
+            assert rows[metric].value is None
+            assert "some are missing" in rows[metric].reason
+    assert RECIPES["sdx23"].measure(material)[0].value is not None
+    assert all(row.value is None for row in RECIPES["msdm_slakh"].measure(material))
+    assert all(row.value is not None for row in RECIPES["beyond_sdr"].measure(material))
+
+
+def test_an_estimate_that_is_missing_makes_interference_undefined_too():
+    truth, estimates, mixture = band()
+    del estimates["drums"]
+    found = values("musdb18", truth, estimates, mixture)
+    assert found["vocals", "sdr_bss4_median"] is not None
+    assert found["vocals", "sir_bss4_median"] is None
+
+
+def test_filters_of_round_off_are_told_beside_the_numbers_that_they_make():
+    rng = np.random.default_rng(0)
+    spectrum = np.fft.rfft(rng.standard_normal((2, 2, 3 * RATE)))
+    spectrum[..., spectrum.shape[-1] // 3 :] = 0.0  # nothing above 1.3 kHz
+    x = 0.1 * np.fft.irfft(spectrum, n=3 * RATE)
+    truth = {"vocals": x[0], "accompaniment": x[1]}
+    mixture = x.sum(axis=0)
+    rows = RECIPES["musdb18"].score(truth, {stem: y + 0.1 * mixture for stem, y in truth.items()}, mixture, RATE)
+    for row in rows:
+        assert (row.note is None) == (row.metric == "sdr_bss4_median")
+        assert row.note is None or "round-off" in row.note
+
+
+def test_old_names_are_answered_with_the_new_ones():
+    for old, new in (("sdr_mdx", "sdx23"), ("si_sdri_4s", "msdm_slakh")):
+        with pytest.raises(UnknownNameError, match=f"now called '{new}'"):
+            find_recipe(old)
+
+
+def test_a_metric_that_cannot_be_computed_is_undefined_and_the_others_are_not():
+    truth = {"vocals": np.zeros((1, 1500)), "drums": np.full((1, 1500), 0.1)}
+    rows = {(r.stem, r.metric): r for r in RECIPES["beyond_sdr"].score(truth, truth, sum(truth.values()), RATE)}
+    assert rows["vocals", "si_sdr"].reason == "the reference is silent"
+    assert rows["drums", "si_sdr"].value is not None
+    assert rows["vocals", "log_wmse"].value == pytest.approx(73.68272, abs=1e-4)
+    short = {stem: x[:, :1000] for stem, x in truth.items()}
+    rows = {(r.stem, r.metric): r for r in RECIPES["beyond_sdr"].score(short, short, sum(short.values()), RATE)}
+    assert "1000 samples are too few" in rows["drums", "l1_freq"].reason
+    assert rows["drums", "bleedless"].value == 100

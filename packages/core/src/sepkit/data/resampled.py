@@ -23,6 +23,7 @@ def resampled_track(track: Track, sample_rate: int) -> Track:
         track.mixture_is_sum,
         track.known,
         track.facts,
+        track.complete,
     )
 
 

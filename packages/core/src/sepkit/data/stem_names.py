@@ -45,13 +45,16 @@ def is_mixture(name: str) -> bool:
     return name.strip().lower() in MIXTURE_NAMES
 
 
-def parts_of(stem: str, wanted: Iterable[str], present: Sequence[str]) -> tuple[str, ...]:
+def parts_of(stem: str, wanted: Iterable[str], present: Sequence[str], *, complete: bool = True) -> tuple[str, ...]:
     """The present stems that sum to `stem` when a set of stems is wanted.
 
-    `accompaniment` is all but the vocals; `other` is all that no wanted stem names. Empty where the song has none.
+    `accompaniment` is all but the vocals; `other` is all that no wanted stem names. Empty where the song has none, and
+    for these two where the present stems are not `complete`: then nobody has all the rest.
     """
     if stem in present and stem != "other":
         return (stem,)
+    if not complete:
+        return ()
     if stem == "accompaniment":
         return tuple(name for name in present if name != "vocals")
     if stem == "other":

@@ -12,6 +12,9 @@ from torch import Tensor
 from ..errors import DatasetError, UnknownNameError, nearest
 from .stem_names import STEMS, parts_of
 
+UNEXPLAINED = 0.01
+"""The share of a mixture's energy that complete stems may leave to coding and mastering."""
+
 
 class StemSource(Protocol):
     """Where a track's samples come from."""
@@ -34,6 +37,7 @@ class Track:
     """A song: its name, its stems, and their samples on demand.
 
     `stems` are those that the song has. Asking for another canonical stem, or one of the dataset's, gives silence.
+    `complete` says whether they are all that sounds in the mixture; None where nobody said, see `is_complete`.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Track:
     mixture_is_sum: bool = True
     known: tuple[str, ...] = STEMS
     facts: Mapping[str, object] = field(default_factory=dict)
+    complete: bool | None = None
 
     @property
     def seconds(self) -> float:
@@ -75,17 +80,34 @@ class Track:
         """The whole mixture, c t."""
         return self.load_mixture()
 
+    def is_complete(self) -> bool:
+        """Whether the stems are all that sounds in the mixture, so that what is none of them is silent.
+
+        Unless the dataset says so: yes where the mixture is the stems' sum, and where they are all by name (`other`, or
+        vocals and accompaniment); else where they leave no more than 1 % of the mixture's energy unexplained, for which
+        the song is read. A song with a mixture and vocals alone is not complete: its accompaniment is not known, and
+        the mixture less the vocals is no truth, because recordings bleed and masters are limited.
+        """
+        if self.complete is not None:
+            return self.complete
+        if self.mixture_is_sum or "other" in self.stems or {"vocals", "accompaniment"} <= set(self.stems):
+            return True
+        mixture = self.mixture
+        rest = mixture - sum((self.load(stem) for stem in self.stems), torch.zeros_like(mixture))
+        return bool(rest.square().sum() <= UNEXPLAINED * mixture.square().sum())
+
     def view(self, stems: Sequence[str]) -> Track:
         """The same song seen as other stems: `accompaniment` sums all but the vocals, `other` all that is not named.
 
-        Stems that the song lacks are left out; the view's mixture is the song's mixture where the view covers every
-        stem, and the sum of the view's stems where it does not.
+        Stems that the song lacks are left out, and these two where the song is not complete. The view's mixture is the
+        song's mixture where the view covers every stem or asks for the rest, and else the sum of the view's stems.
         """
-        parts = {stem: found for stem in stems if (found := parts_of(stem, stems, self.stems))}
+        complete = self.is_complete()
+        parts = {stem: found for stem in stems if (found := parts_of(stem, stems, self.stems, complete=complete))}
         if not parts:
             raise DatasetError(f"track {self.name!r} ({', '.join(self.stems)}) has none of {', '.join(stems)}.")
         used = [name for found in parts.values() for name in found]
-        whole = set(used) == set(self.stems)
+        whole = set(used) == set(self.stems) or (not complete and bool({"other", "accompaniment"} & set(stems)))
         return Track(
             name=self.name,
             sample_rate=self.sample_rate,
@@ -96,6 +118,7 @@ class Track:
             mixture_is_sum=len(used) == len(set(used)) and (self.mixture_is_sum or not whole),
             known=tuple(dict.fromkeys((*self.known, *stems))),
             facts=self.facts,
+            complete=complete and set(used) == set(self.stems) if whole else None,
         )
 
     def _framed(self, read: Callable[[int, int], Tensor | None], start: int, length: int | None) -> Tensor:
@@ -118,7 +141,7 @@ class Track:
 class _SummedSource:
     track: Track
     parts: Mapping[str, tuple[str, ...]]
-    whole: bool  # every stem of the track is in some part
+    whole: bool  # the mixture is the track's own
 
     def read(self, stem: str, start: int, length: int) -> Tensor:
         first, *rest = (self.track.source.read(name, start, length) for name in self.parts[stem])

@@ -33,7 +33,7 @@ from .report import write_results
 from .run_file import write_run_file
 from .score import Score, now
 
-DEFAULT_RECIPES = ("sdx23", "msdm_slakh")
+DEFAULT_RECIPES = ("sdx23", "musdb18")
 ORACLES = ["ideal_ratio_mask", "wiener_oracle"]
 
 

@@ -28,7 +28,7 @@ from .recipe import Recipe
 from .resume import check_same_label, is_finished, views_in_use
 from .rows import Label, Separation, cost_of
 from .score import Cost, MethodFacts, Score, ScoreLog, read_scores
-from .views import View, view_of
+from .views import View, view_on
 from .worker import Job, Task
 
 
@@ -185,7 +185,10 @@ class _Run:
         budget = self.settings.budget_seconds
         separation = Separation(self.settings.label, method.name, item.track, facts, Cost(budget_seconds=budget))
         try:
-            view = view_of(stems, item.track.stems)
+            view = view_on(stems, item.track)
+            if method.is_oracle and not view.complete:
+                reason = "an oracle needs the references of everything in the mixture, and some are missing"
+                return separation.undefined(view, reason, self.recipes)
             with self.folder.of(method, item.track, view) as folders:
                 task = self.task(method, item.track, view, folders)
                 answer = child.separate(

@@ -82,21 +82,17 @@ class Material:
     def as_pair(self) -> Material:
         """The same track as vocals and accompaniment: the latter is the sum of all other stems where it is not given.
 
-        It is left out where the references are not all of the mixture, because what the sum lacks is not known.
+        It is left out where these are not all of the mixture, because what the sum lacks is not known.
         """
-        if "vocals" not in self.stems:
-            return Material({}, {}, self.mixture, self.sample_rate, self.complete, self.results)
-        if "accompaniment" in self.stems:
-            references, estimates = (
-                {stem: group[stem] for stem in PAIR} for group in (self.references, self.estimates)
-            )
-            return Material(references, estimates, self.mixture, self.sample_rate, self.complete, self.results)
+        names = [stem for stem in PAIR if stem in self.stems] if "vocals" in self.stems else []
+        references = {stem: self.references[stem] for stem in names}
+        estimates = {stem: self.estimates[stem] for stem in names}
         rest = [stem for stem in self.stems if stem not in PAIR]
-        references, estimates = {"vocals": self.references["vocals"]}, {"vocals": self.estimates["vocals"]}
-        if self.covered and rest:
+        if names == ["vocals"] and self.covered and rest:
             references["accompaniment"] = _sum(self.references[stem] for stem in rest)
             estimates["accompaniment"] = _sum(self.estimates[stem] for stem in rest)
-        return Material(references, estimates, self.mixture, self.sample_rate, self.complete, self.results)
+        complete = self.covered or (self.complete and len(names) == len(PAIR))
+        return Material(references, estimates, self.mixture, self.sample_rate, complete, self.results)
 
 
 def _sum(sounds: Iterable[Any]) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from .. import __version__
 from ..config import Frozen
 from ..errors import UnknownNameError, nearest
 from ..registry import SeparatorSummary, list_separators
-from .reference_points import REFERENCE_POINTS
+from .reference_points import ORACLES, REFERENCE_POINTS
 from .score import MethodFacts
 
 BY_NAME_ONLY = ("silence",)
@@ -36,6 +36,11 @@ class Method(Frozen):
     @property
     def is_reference_point(self) -> bool:
         return self.factory is None and self.name in REFERENCE_POINTS
+
+    @property
+    def is_oracle(self) -> bool:
+        """Whether it is a reference point that looks at the truths of all stems."""
+        return self.is_reference_point and self.name in ORACLES
 
 
 def available_methods() -> dict[str, Method]:

@@ -153,6 +153,9 @@ REFERENCE_POINTS: dict[str, type[ReferencePoint]] = {
     "repet_hpss": RepetHpss,
 }
 
+ORACLES = ("ideal_ratio_mask", "wiener_oracle")
+"""Those that look at the truths of all stems."""
+
 
 def stft(samples: Samples) -> Spectrum:
     """Periodic-Hann STFT, 2048/1024, zero-padded so that every sample is in two frames: c t -> c f n."""

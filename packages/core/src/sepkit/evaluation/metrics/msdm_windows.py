@@ -31,10 +31,10 @@ def si_sdri_windows(
     """SI-SDR improvement over the mixture on windows in dB, by the protocol of MSDM (arXiv 2302.02257, reference code).
 
     references, estimates: s c t, arrays or sequences of s; mixture: c t; higher is better. Windows in which at most one
-    reference is active are left out; the last window may be shorter. A reference is silent where norm / samples < 1.5e-5
-    at 22,050 Hz; here the same RMS is asked of any rate, so that a threshold does not move with it. The mean of `improvement` over all windows
-    is the paper's number (`si_sdri_4s`), the mean over the `active` ones leaves out windows in which the stem itself
-    is silent (`si_sdri_4s_active`).
+    reference is active are left out; the last window may be shorter. A reference is silent where norm / samples is
+    below 1.5e-5 at 22,050 Hz; here the same RMS is asked of any rate, so that a threshold does not move with it. The
+    mean of `improvement` over all windows is the paper's number (`si_sdri_4s`), the mean over the `active` ones leaves
+    out windows in which the stem itself is silent (`si_sdri_4s_active`).
     """
     mixture = np.asarray(mixture)
     for reference, estimate in zip(references, estimates, strict=True):

@@ -53,7 +53,8 @@ def sdr_bss4(
     10 log10(|s|^2 / |s - e|^2) over the window and all channels; no filter takes part in this one of the four
     measures, so it needs no other stem either. A perfect window is +inf. `silent="museval"` gives NaN for all stems
     where any reference or estimate is silent (its channels sum to zero at every sample), `silent="nan"` only for the
-    stem that is (zero in all channels). The last, incomplete window is dropped; a signal of no more than a window is one window.
+    stem that is (zero in all channels). The last, incomplete window is dropped; a signal of no more than a window is
+    one window.
     Raises AudioError for unequal shapes, and under "museval" for a stem without any sound.
     Source: Vincent et al. (2006); museval 0.4 (Stoter, Liutkus, Ito 2018) for the windows and the silence rule.
     """
