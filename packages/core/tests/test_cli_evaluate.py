@@ -330,6 +330,11 @@ def test_museval_json_is_written_and_aggregated_to_the_same_numbers(songs: Path,
     assert {row.method for row in rows("again")} == {"umx"}
     assert evaluate("--museval-json", "results", "--run", "run") == 2
     assert "both have a method 'est'" in capsys.readouterr().err
+    shutil.copytree("theirs/umx/test", "theirs/umx/train")
+    assert evaluate("--museval-json", "theirs") == 2
+    assert "results of test and train" in capsys.readouterr().err
+    assert evaluate("--museval-json", "theirs", "--split", "train") == 0
+    shutil.rmtree("theirs/umx/train")
     Path("theirs/umx/test/B.json").unlink()
     evaluate("--museval-json", "theirs", "--run", "run")
     assert "1 in common" in capsys.readouterr().err

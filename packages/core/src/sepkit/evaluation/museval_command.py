@@ -54,6 +54,8 @@ def gather(request: MusevalRequest, recipe: Recipe) -> list[Score]:
     """The rows of all folders and runs under one recipe; every method comes from one place only."""
     at, sources = now(), []
     for folder in request.folders:
+        if request.split is None:
+            _refuse_mixed_splits(folder)
         root = folder.resolve()
         name = root.parent.name if root.name in SPLIT_FOLDERS else root.name
         read = read_results(folder, method=name, split=request.split, recipe=recipe.name)
@@ -84,6 +86,13 @@ def uneven_tracks(rows: Sequence[Score]) -> list[str]:
         return []
     counts = ", ".join(f"{method} {len(names)}" for method, names in tracks.items())
     return [f"The methods were scored on different tracks ({counts}; {len(common)} in common): compare with care."]
+
+
+def _refuse_mixed_splits(folder: Path) -> None:
+    """Raise DatasetError where results of training and test songs would be put into one number."""
+    found = {part for path in folder.rglob("*.json") for part in path.relative_to(folder).parts} & set(SPLIT_FOLDERS)
+    if len(found) > 1:
+        raise DatasetError(f"{folder} has results of {' and '.join(sorted(found))}: choose one, as --split test.")
 
 
 def _written(out: Path, rows: Sequence[Score], recipe: Recipe) -> list[object]:
