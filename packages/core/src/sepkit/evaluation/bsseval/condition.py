@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import fft
-from scipy.signal.windows import kaiser
 
 from .signals import Array
 
@@ -29,7 +28,7 @@ def condition_bound(r: Array) -> float:
     """
     order, m, _ = r.shape
     level = np.sqrt(np.diagonal(r[0]))
-    taper = kaiser(order, KAISER_BETA) if order > 1 else np.ones(1)
+    taper = np.kaiser(order, KAISER_BETA) if order > 1 else np.ones(1)
     lag_window = np.correlate(taper, taper, "full")[order - 1 :]
     weighted = r / (level[:, None] * level) * (lag_window / lag_window[0])[:, None, None]
     size = max(2, 2 * order)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from .signals import Array
 
@@ -46,6 +45,8 @@ def best_order(sir: Array, *, skip_undefined: bool) -> NDArray[np.int64]:
 def _total(score: Array, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> float:
     if not len(rows):
         return 0.0
+    from scipy.optimize import linear_sum_assignment  # slow to import, and most evaluations ask for no order
+
     part = score[np.ix_(rows, columns.astype(int))]
     chosen = linear_sum_assignment(part, maximize=True)
     return float(part[chosen].sum())
