@@ -10,15 +10,15 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sepkit.errors import SepkitError
+from sepkit.evaluation.command import choose_methods
 from sepkit.evaluation.harness import RunSettings
-from sepkit.evaluation.methods import available_methods
+from sepkit.evaluation.methods import Method, available_methods
 from sepkit.evaluation.progress import RunProgress
 from sepkit.evaluation.recipe import RECIPES, Aggregate
 from sepkit.evaluation.statistics import Interval, difference_interval, mean_interval
@@ -30,12 +30,13 @@ from .claims_runs import (
     RunFolder,
     is_own_data,
     needed_run,
+    other_weights,
     parameters_of,
     parse_data,
     run_folders,
 )
 from .claims_schema import PARAMETERS, Claim, Ledger, Ours, RelativeClaim, Selection, read_ledger
-from .claims_verdict import COUNT_TOLERANCE, Decision, Verdict, judge_count, judge_difference, judge_number
+from .claims_verdict import Decision, Verdict, judge_count, judge_difference, judge_number
 
 ENVIRONMENT = "SEPKIT_DATA_"
 """SEPKIT_DATA_MUSDB18=PATH stands for `--data musdb18=PATH`."""
@@ -74,10 +75,7 @@ class Bench:
     ledger: Ledger
     data: Mapping[str, str]
     folders: Sequence[RunFolder]
-
-    @cached_property
-    def installed(self) -> set[str]:
-        return set(available_methods())
+    installed: Mapping[str, Method]
 
     def number(self, claim: Claim) -> Finding:
         """Test a published number."""
@@ -88,12 +86,13 @@ class Bench:
             return self._count(claim, claim.row.ours)
         label = next(iter(self.own_labels(claim, claim.row.ours)), None)
         if label is None:
-            return self._finding(claim, Decision("data missing", self._how_to_give(claim)))
+            reason = self._unfit(claim) if claim.table.dataset in self.data else None
+            return self._finding(claim, Decision("data missing", reason or self._how_to_give(claim)))
         found = self.find(claim, label)
         if found is None or not found.tracks:
             reasons = "; ".join(found.failed[:2]) if found else "no row under the table's recipe"
             return self._finding(claim, Decision("data missing", f"no score: {reasons}"), found)
-        other = _other_weights(claim.row.ours, found)
+        other = other_weights(claim.row.ours, found.facts)
         if other is not None:
             return self._finding(claim, Decision("data missing", other), found)
         interval = mean_interval(found.values, found.weights, over_tracks(claim))
@@ -142,6 +141,15 @@ class Bench:
         if not relative and ours.extra_training_data:
             return "weights missing: the published ones were trained on recordings that nobody else has"
         return None
+
+    def _unfit(self, claim: Claim) -> str | None:
+        """Why the installed weights need not be run for a published number, as far as their facts tell."""
+        ours = claim.row.ours
+        return None if ours is None else other_weights(ours, self.installed[ours.method].facts)
+
+    def worth_running(self, claim: Claim) -> bool:
+        """Whether a run of the claim's system could decide about its number."""
+        return self.obstacle(claim) is None and claim.column.metric != PARAMETERS and self._unfit(claim) is None
 
     def own_labels(self, claim: Claim, ours: Ours) -> list[str]:
         """Datasets of finished runs of this system that are the paper's."""
@@ -211,13 +219,19 @@ def over_tracks(claim: Claim) -> Aggregate:
 
 
 def run_claims(
-    names: str, data: Sequence[str], out: Path, settings: RunSettings, *, limit: int | None = None
+    names: str,
+    data: Sequence[str],
+    out: Path,
+    settings: RunSettings,
+    *,
+    checkpoints: Sequence[str] = (),
+    limit: int | None = None,
 ) -> list[Finding]:
     """Test the claims that `names` asks for with the runs below `out`; makes those whose data is there and that lack.
 
-    `data` is NAME=PATH or NAME=SPEC, beside the environment's SEPKIT_DATA_NAME. Writes OUT/claims.json and
-    OUT/claims.md. Raises UnknownNameError and OptionError for names that are not known, DatasetError for data that
-    cannot be read.
+    `data` is NAME=PATH or NAME=SPEC, beside the environment's SEPKIT_DATA_NAME; `checkpoints` are METHOD=FOLDER.
+    Writes OUT/claims.json and OUT/claims.md. Raises UnknownNameError and OptionError for names that are not known,
+    DatasetError for data that cannot be read.
     """
     from .claims_table import markdown
 
@@ -225,8 +239,10 @@ def run_claims(
     selection = ledger.chosen(names)
     kinds = {**{name: one.kind for name, one in ledger.datasets.items()}, SUBSTITUTE: "folder"}
     given = parse_data([*_from_environment(ledger), *data], kinds)
-    _make_missing_runs(ledger, selection, given, out, settings, limit)
-    findings = tested(ledger, selection, given, run_folders(out))
+    methods = available_methods()
+    methods |= {method.name: method for method in choose_methods("all", checkpoints) if method.checkpoint}
+    _make_missing_runs(ledger, selection, given, methods, out, settings, limit)
+    findings = tested(ledger, selection, given, methods, run_folders(out))
     with replacing(out / "claims.json", overwrite=True) as path:
         rows = [{**asdict(one), "difference": one.difference} for one in findings]
         path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -236,10 +252,14 @@ def run_claims(
 
 
 def tested(
-    ledger: Ledger, selection: Selection, data: Mapping[str, str], folders: Sequence[RunFolder]
+    ledger: Ledger,
+    selection: Selection,
+    data: Mapping[str, str],
+    methods: Mapping[str, Method],
+    folders: Sequence[RunFolder],
 ) -> list[Finding]:
     """Every claim that was asked for, tested with finished runs only."""
-    bench = Bench(ledger, data, folders)
+    bench = Bench(ledger, data, folders, methods)
     said = [
         Finding(one.id, "statement", one.paper, one.text, "", None, "data missing", one.missing)
         for one in selection.statements
@@ -248,12 +268,18 @@ def tested(
 
 
 def _make_missing_runs(
-    ledger: Ledger, selection: Selection, data: Mapping[str, str], out: Path, settings: RunSettings, limit: int | None
+    ledger: Ledger,
+    selection: Selection,
+    data: Mapping[str, str],
+    methods: Mapping[str, Method],
+    out: Path,
+    settings: RunSettings,
+    limit: int | None,
 ) -> None:
-    bench = Bench(ledger, data, run_folders(out))
+    bench = Bench(ledger, data, run_folders(out), methods)
     wanted: list[tuple[Claim, str]] = []
     for claim in selection.claims:
-        if claim.table.dataset in data and not bench.obstacle(claim) and claim.column.metric != PARAMETERS:
+        if claim.table.dataset in data and bench.worth_running(claim):
             wanted.append((claim, data[str(claim.table.dataset)]))
     for relative in selection.relative:
         pair = [ledger.claims[relative.first], ledger.claims[relative.second]]
@@ -262,32 +288,21 @@ def _make_missing_runs(
             wanted += [(claim, spec) for claim in pair]
     with RunProgress() as watch:
         for claim, spec in wanted:
+            assert claim.row.ours is not None
             found = bench.find(claim, spec) or bench.find(claim, f"{spec}:test")
-            if found is None or not found.tracks:
-                needed_run(claim, spec, "test", out, watch, settings, limit)
-                bench = Bench(ledger, data, run_folders(out))
+            method = methods[claim.row.ours.method]
+            if (
+                found is None
+                or not found.tracks
+                or method.facts.weights_sha256 not in (None, found.facts.weights_sha256)
+            ):
+                needed_run(claim, method, spec, out, watch, settings, limit)
+                bench = Bench(ledger, data, run_folders(out), methods)
 
 
 def _from_environment(ledger: Ledger) -> list[str]:
     names = {name: ENVIRONMENT + name.upper().replace("-", "_") for name in ledger.datasets}
     return [f"{name}={os.environ[variable]}" for name, variable in names.items() if os.environ.get(variable)]
-
-
-def _other_weights(ours: Ours, found: Found) -> str | None:
-    """Why these weights are not the published system's, or None as far as can be told."""
-    facts = found.facts
-    if facts.kind == "reference":
-        return None
-    if facts.trained is False:
-        return "weights missing: the network is untrained"
-    if ours.parameters and facts.parameters and abs(facts.parameters / ours.parameters - 1) > COUNT_TOLERANCE:
-        return (
-            f"weights missing: these are of a network of {facts.parameters / 1e6:.2f} M parameters, "
-            f"the published one has {ours.parameters / 1e6:.2f} M"
-        )
-    if facts.extra_training_data:
-        return "weights missing: these were trained on other data than the published ones"
-    return None
 
 
 def _weights(found: Found | None) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sepkit.data.opening import KINDS, open_dataset
 from sepkit.errors import OptionError, SepkitError
 from sepkit.evaluation.harness import RunSettings, Watcher, evaluate
-from sepkit.evaluation.methods import available_methods
+from sepkit.evaluation.methods import Method
 from sepkit.evaluation.out_folder import file_name
 from sepkit.evaluation.recipe import RECIPES
 from sepkit.evaluation.run_file import NAME as RUN_FILE
@@ -23,6 +23,7 @@ from sepkit.evaluation.run_file import write_run_file
 from sepkit.evaluation.score import MethodFacts, Score, now, read_scores
 
 from .claims_schema import Claim, Ours, PaperData
+from .claims_verdict import COUNT_TOLERANCE
 
 SUBSTITUTE = "substitute"
 """The name under which `--data` takes songs for differences where the paper's own are not there."""
@@ -134,23 +135,38 @@ def parse_data(given: Sequence[str], kinds: Mapping[str, str | None]) -> dict[st
     return found
 
 
+def other_weights(ours: Ours, facts: MethodFacts) -> str | None:
+    """Why these weights are not the published system's, or None as far as can be told."""
+    if facts.kind == "reference":
+        return None
+    if facts.trained is False:
+        return "weights missing: the network is untrained"
+    if ours.parameters and facts.parameters and abs(facts.parameters / ours.parameters - 1) > COUNT_TOLERANCE:
+        return (
+            f"weights missing: these are of a network of {facts.parameters / 1e6:.2f} M parameters, the published one "
+            f"has {ours.parameters / 1e6:.2f} M; give --checkpoint {ours.method}=FOLDER"
+        )
+    if facts.extra_training_data:
+        return "weights missing: these were trained on other data than the published ones"
+    return None
+
+
 def needed_run(
-    claim: Claim, spec: str, split: str, out: Path, watch: Watcher, settings: RunSettings, limit: int | None = None
+    claim: Claim, method: Method, spec: str, out: Path, watch: Watcher, settings: RunSettings, limit: int | None = None
 ) -> None:
     """Evaluate a claim's system on a dataset into a folder of its own; what is finished there is not done again.
 
     Raises SepkitError where the dataset cannot be read; a method that fails leaves rows with the reason.
     """
     ours = claim.row.ours
-    if ours is None or ours.method not in available_methods() or claim.table.recipe not in RECIPES:
-        return
-    method = available_methods()[ours.method].model_copy(update={"options": ours.options})
+    assert ours is not None
+    method = method.model_copy(update={"options": ours.options})
     quality = ours.quality or settings.quality
     chosen = settings.model_copy(update={"dataset": spec, "quality": quality})
     options = "+".join(f"{name}={value}" for name, value in sorted(ours.options.items()))
     folder = out / file_name(f"{spec.partition(':')[0]}-{ours.method}-{quality}{'-' if options else ''}{options}")
-    recipe, started = RECIPES[claim.table.recipe], now()
-    tracks = open_dataset(spec, split if spec.partition(":")[0] in ("musdb", "synthetic") else None)
+    recipe, started = RECIPES[str(claim.table.recipe)], now()
+    tracks = open_dataset(spec, "test" if spec.partition(":")[0] in ("musdb", "synthetic") else None)
     tracks = tracks[: limit or len(tracks)]
     evaluate([method], tracks, [recipe], folder, chosen, watch)
     write_run_file(

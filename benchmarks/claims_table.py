@@ -23,7 +23,7 @@ def print_claims(names: str, data: Sequence[str], run: MethodRun) -> int:
     """
     out = run.out or Path("runs", "claims")
     try:
-        findings = run_claims(names, data, out, run.settings, limit=run.limit)
+        findings = run_claims(names, data, out, run.settings, checkpoints=run.checkpoints, limit=run.limit)
     except KeyboardInterrupt:
         return interrupted()
     print_grids(grids(findings))
