@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from .. import __version__
 from ..errors import SepkitError
-from . import checking, doctor, evaluate, exit_codes, importing, info, listing, separate
+from . import checking, doctor, evaluate, exit_codes, importing, info, listing, report, separate
 from .terminal import debugging, print_error
 
 PACKAGE = Path(__file__).parent.parent
@@ -69,6 +69,7 @@ app.command("info")(info.show_info)
 app.command("doctor")(doctor.examine)
 app.command("check")(checking.check)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
+app.command("report", no_args_is_help=True)(report.report)
 app.command("import")(importing.import_checkpoint)
 
 

@@ -1,0 +1,159 @@
+"""The first view of the page as static HTML: tables, charts, costs, definitions and the list of tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from ..charts import Series, grouped_bars
+from ..grid import NOTHING, Cell, Grid, cost_grid, score_grid
+from ..metric_facts import unit
+from ..recipe import Recipe, split_overlapping
+from ..score import Score
+from ..summary import entries_of, stem_columns
+from .runs import Section
+
+LINKS = 8
+
+
+def section_html(section: Section, keys: Mapping[str, str], heard: Mapping[str, bool]) -> str:
+    """One dataset's part; `keys` are the tracks' addresses, `heard` says which have players."""
+    rows, recipes = section.scores, section.recipes
+    pairs = [(recipe, metric) for recipe in recipes for metric in recipe.metrics]
+    parts = [f"<h2>{escape(section.title)}</h2>", _facts(section), _listen(keys)]
+    if pairs:
+        parts += [_chooser(pairs), *(_panel(rows, recipe, metric) for recipe, metric in pairs)]
+        budget = next((run.budget_seconds for run in section.runs if run.budget_seconds is not None), None)
+        parts += [
+            "<h3>What it costs</h3>",
+            grid_html(cost_grid(rows, recipes[0], budget), level=0),
+            "<h3>Tracks</h3>",
+            grid_html(_tracks_grid(section, recipes[0]), level=0, links=keys, heard=heard),
+            "<h3>Definitions</h3>",
+            _definitions(recipes),
+        ]
+    return f'<section class="dataset">{"".join(parts)}</section>'
+
+
+def grid_html(
+    grid: Grid, *, level: int = 3, links: Mapping[str, str] | None = None, heard: Mapping[str, bool] | None = None
+) -> str:
+    """A table that the page's script can sort; with `links`, the first cell of a row leads to that track."""
+    head = "".join(f'<th scope="col"><button type="button">{escape(column)}</button></th>' for column in grid.columns)
+    lines = []
+    for row, muted in zip(grid.rows, grid.muted or (False,) * len(grid.rows), strict=True):
+        first, *rest = row
+        name = escape(first.text)
+        if links is not None and first.text in links:
+            mark = "" if heard is None or heard.get(first.text) else ' <span class="quiet">(no players)</span>'
+            name = f'<a href="{_address(links[first.text])}">{name}</a>{mark}'
+        start = f'<th scope="row" data-sort="{escape(first.text)}">{name}</th>'
+        lines.append(f"<tr{' class=muted' if muted else ''}>{start}{''.join(_cell(cell) for cell in rest)}</tr>")
+    notes = "".join(f"<li>{escape(note)}</li>" for note in grid.notes)
+    title = f"<h{level}>{escape(grid.title)}</h{level}>" if level else ""
+    return (
+        f'{title}<div class="scroll" role="region" tabindex="0" aria-label="{escape(grid.title)}">'
+        f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+        + (f'<ul class="notes">{notes}</ul>' if notes else "")
+    )
+
+
+def facts_html(facts: Mapping[str, Any]) -> str:
+    """What is known of a run, as a line that wraps."""
+    return " ".join(f"<span><b>{escape(str(name))}</b> {escape(str(value))}</span>" for name, value in facts.items())
+
+
+def _facts(section: Section) -> str:
+    lines = []
+    for run in section.runs:
+        name = f"<span><b>run</b> {escape(run.name)}</span> " if len(section.runs) > 1 else ""
+        lines.append(f'<p class="facts">{name}{facts_html(run.facts)}</p>')
+    notes = "".join(f"<li>{escape(note)}</li>" for note in section.notes)
+    return "".join(lines) + (f'<ul class="notes">{notes}</ul>' if notes else "")
+
+
+def _listen(keys: Mapping[str, str]) -> str:
+    """Links to the first tracks, since the list of all stands below the tables."""
+    links = [f'<a href="{_address(key)}">{escape(name)}</a>' for name, key in list(keys.items())[:LINKS]]
+    more = f" and {len(keys) - LINKS} more below" if len(keys) > LINKS else ""
+    return f'<p class="listen">Listen and look: {" ".join(links)}{more}</p>' if links else ""
+
+
+def _address(key: str) -> str:
+    return f"#track/{escape(quote(key, safe=''))}"
+
+
+def _chooser(pairs: Sequence[tuple[Recipe, str]]) -> str:
+    options = "".join(
+        f'<option value="{escape(recipe.name)} {escape(metric)}">{escape(_pair_name(recipe, metric))}</option>'
+        for recipe, metric in pairs
+    )
+    return f'<p class="chooser"><label>Metric <select class="metric">{options}</select></label></p>'
+
+
+def _pair_name(recipe: Recipe, metric: str) -> str:
+    return metric if recipe.name == metric else f"{metric} ({recipe.name})"
+
+
+def _panel(rows: Sequence[Score], recipe: Recipe, metric: str) -> str:
+    parts = [grid_html(score_grid(rows, recipe, metric)), *_charts(rows, recipe, metric)]
+    return f'<div class="panel" data-metric="{escape(recipe.name)} {escape(metric)}">{"".join(parts)}</div>'
+
+
+def _charts(rows: Sequence[Score], recipe: Recipe, metric: str) -> list[str]:
+    entries = [entry for entry in entries_of(rows, recipe, metric) if entry.scores]
+    stems = stem_columns(entries) if entries else []
+    series = [
+        Series(
+            entry.method if entry.mixture == "full" else f"{entry.method} (own mixture)",
+            [entry.scores.get(stem) for stem in stems],
+            entry.is_reference,
+        )
+        for entry in entries
+    ]
+    return [f'<div class="scroll chart">{grouped_bars(stems, series, unit(metric))}</div>']
+
+
+def _tracks_grid(section: Section, recipe: Recipe) -> Grid:
+    """A row for each track, a column for each method: the mean over its stems of the recipe's first metric."""
+    metric = recipe.metrics[0]
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for one in section.rows:
+        row = one.row
+        if row.recipe == recipe.name and row.metric == metric and row.value is not None:
+            found.setdefault((row.track, row.method), {})[row.stem] = row.value
+    methods = list(dict.fromkeys(one.row.method for one in section.rows))
+    lines = []
+    for track in section.tracks:
+        cells = []
+        for method in methods:
+            scores = found.get((track, method), {})
+            parts = split_overlapping(list(scores))[0]
+            value = float(np.mean([scores[stem] for stem in parts])) if parts else None
+            cells.append(Cell(NOTHING) if value is None else Cell(f"{value:.2f}", value))
+        lines.append((Cell(track), *cells))
+    return Grid(
+        "Tracks",
+        ("track", *methods),
+        tuple(lines),
+        (f"{_pair_name(recipe, metric)}, mean over each method's own stems; a track's name opens its page",),
+        (False,) * len(lines),
+    )
+
+
+def _definitions(recipes: Sequence[Recipe]) -> str:
+    items = "".join(
+        f"<dt>{escape(recipe.name)}: {escape(', '.join(recipe.metrics))}</dt><dd>{escape(recipe.source)}</dd>"
+        for recipe in recipes
+    )
+    return f"<dl>{items}</dl>"
+
+
+def _cell(cell: Cell) -> str:
+    missing = cell.number is None and cell.text in (NOTHING, "?")
+    sort = "" if missing else cell.number if cell.number is not None else cell.text
+    return f'<td data-sort="{escape(str(sort))}">{escape(cell.text)}</td>'
