@@ -15,6 +15,7 @@ from sepkit.errors import DatasetError, OptionError
 from sepkit.evaluation.harness import RunSettings, evaluate
 from sepkit.evaluation.methods import Method, available_methods, find_methods
 from sepkit.evaluation.metrics import sdr_mdx
+from sepkit.evaluation.museval_json import read_results, read_windows
 from sepkit.evaluation.recipe import RECIPES
 from sepkit.evaluation.score import EVERY_STEM, read_scores
 from sepkit.evaluation.views import FULL_VIEW, view_of
@@ -278,3 +279,26 @@ def test_methods_are_found_by_name_and_by_group():
     found = find_methods(["mixture", "both"], {"both": ["silence", "mixture"]})
     assert [method.name for method in found] == ["mixture", "silence"]
     assert json.loads(found[0].model_dump_json())["facts"]["kind"] == "reference"
+
+
+def test_windows_are_written_for_each_recipe_kept_by_a_resumed_run_and_cleared_by_a_fresh_one(fakes, tmp_path):
+    recipes = [RECIPES["musdb18"], RECIPES["msdm_slakh"], MDX]
+    only = settings(save_stems=False)
+    rows = evaluate([METHODS[0], METHODS[-1]], tracks()[:1], recipes, tmp_path, only, Silent())
+    windows = tmp_path / "windows"
+    assert sorted(path.relative_to(windows).as_posix() for path in windows.rglob("*.json")) == [
+        f"{recipe}/{method}/song_0.json" for recipe in ("msdm_slakh", "musdb18") for method in ("good", "mixture")
+    ]
+    for row in rows:
+        if row.method == "good" and row.recipe == "musdb18":
+            target = read_windows(windows / "musdb18" / "good" / "song_0.json")[row.stem]
+            assert row.value == pytest.approx(target.metrics[row.metric[:3].upper()][0], abs=1e-9)
+    found = {(row.method, row.stem, row.metric): row.value for row in rows if row.recipe == "musdb18"}
+    for again in read_results(windows / "musdb18"):  # tracks have their files' names
+        assert found[again.method, again.stem, again.metric] == again.value
+    stale = windows / "musdb18" / "good" / "song_0.json"
+    stale.write_text("as it was")
+    evaluate([METHODS[0]], tracks()[:1], recipes, tmp_path, only, Silent())
+    assert stale.read_text() == "as it was"
+    evaluate([METHODS[0]], tracks()[1:], [MDX], tmp_path, settings(save_stems=False, fresh=True), Silent())
+    assert not windows.exists()

@@ -69,20 +69,12 @@ class Separation:
 
     def undefined(self, view: View, reason: str, recipes: Sequence[Recipe]) -> list[Score]:
         """A row for every stem of the view and metric of every recipe that says why there is no value."""
-        return [
-            Score(
-                **self._common(recipe),
-                mixture=view.mixture,
-                view=view.stems,
-                stem=s,
-                metric=m,
-                value=None,
-                reason=reason,
-            )
-            for recipe in recipes
-            for s in view.stems
-            for m in recipe.metrics
-        ]
+        rows = []
+        for recipe in recipes:
+            common = {**self._common(recipe), "mixture": view.mixture, "view": view.stems}
+            for stem in view.stems:
+                rows += [Score(**common, stem=stem, metric=m, value=None, reason=reason) for m in recipe.metrics]
+        return rows
 
     def fail(self, reason: str, recipes: Sequence[Recipe]) -> list[Score]:
         """One row for each recipe that says why there are no others."""
