@@ -59,18 +59,18 @@ class Grid:
 def score_grid(rows: Sequence[Score], recipe: Recipe, metric: str) -> Grid:
     """Per-stem scores over all tracks with their 95 % intervals, ranks, the mixture used and the tracks scored."""
     entries = entries_of(rows, recipe, metric)
-    stems = stem_columns(entries)
+    stems, digits = stem_columns(entries), _digits(entries)
     groups = ranked_groups(entries, metric)
     places = {id(entry): group.place(entry) for group in groups for entry in group.entries}
     lines = []
     for entry in entries:
         mixture = entry.mixture if entry.mixture == "full" else f"own: {', '.join(entry.view)}"
-        scores = [_ranged(entry.scores.get(stem), entry.intervals.get(stem)) for stem in stems]
+        scores = [_ranged(entry.scores.get(stem), entry.intervals.get(stem), digits) for stem in stems]
         place = places.get(id(entry))
         line = [
             Cell(entry.method),
             *scores,
-            _ranged(entry.mean, entry.mean_interval),
+            _ranged(entry.mean, entry.mean_interval, digits),
             Cell(NOTHING) if place is None else Cell(str(place), place.first),
             Cell(mixture),
             Cell(f"{entry.tracks_scored}/{entry.tracks}", entry.tracks_scored),
@@ -206,14 +206,20 @@ def _rank_notes(groups: Sequence[RankedEntries]) -> list[str]:
     return lines
 
 
-def _ranged(value: float | None, interval: Interval | None, sign: str = "") -> Cell:
-    """A number and its interval, which has as many decimals as tell its ends apart."""
+def _ranged(value: float | None, interval: Interval | None, digits: int = 2, sign: str = "") -> Cell:
+    """A number and its interval, `digits` decimals at the interval's ends."""
     if value is None:
         return Cell(NOTHING)
     if interval is None or interval.low is None or interval.high is None:
         return Cell(f"{value:{sign}.2f}", value)
-    digits = 1 if interval.high - interval.low >= 0.5 else 2
     return Cell(f"{value:{sign}.2f} [{interval.low:{sign}.{digits}f}, {interval.high:{sign}.{digits}f}]", value)
+
+
+def _digits(entries: Sequence[Entry]) -> int:
+    """One decimal at the ends of a table's intervals, two where one would not tell the narrowest's ends apart."""
+    every = [interval for entry in entries for interval in (*entry.intervals.values(), entry.mean_interval)]
+    widths = [one.high - one.low for one in every if one is not None and one.low is not None and one.high is not None]
+    return 1 if min(widths, default=0.0) >= 0.5 else 2
 
 
 def _number(value: float | None, digits: int) -> Cell:

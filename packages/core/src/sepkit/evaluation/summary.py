@@ -13,7 +13,7 @@ from .metric_facts import higher_is_better
 from .recipe import Aggregate, Recipe, aggregate, split_overlapping
 from .reference_points import REFERENCE_POINTS
 from .score import MethodFacts, Score
-from .statistics import Interval, mean_interval
+from .statistics import Interval, stem_intervals
 from .track_scores import TrackScores
 from .views import FULL_VIEW
 
@@ -54,19 +54,27 @@ class Entry:
         """The scored stems that the mean is over: a partition of the mixture."""
         return tuple(split_overlapping(list(self.scores))[0])
 
-    @cached_property
+    @property
     def intervals(self) -> dict[str, Interval]:
         """The 95 % interval of each stem's number; `low` is None where there are too few tracks."""
-        return {stem: self._interval((stem,)) for stem in self.scores}
+        return self._intervals[0]
 
-    @cached_property
+    @property
     def mean_interval(self) -> Interval | None:
         """The 95 % interval of `mean`, drawing whole tracks: a track's stems are not independent."""
-        return self._interval(self.parts) if self.parts else None
+        return self._intervals[1]
 
-    def _interval(self, stems: Sequence[str]) -> Interval:
-        values, weights = self.track_scores.table(stems)
-        return mean_interval(values, weights, self.over_tracks)
+    @cached_property
+    def _intervals(self) -> tuple[dict[str, Interval], Interval | None]:
+        if not self.scores:
+            return {}, None
+        parts, mean = self._drawn(self.parts)
+        others = [stem for stem in self.scores if stem not in parts]
+        return {**parts, **(self._drawn(others)[0] if others else {})}, mean
+
+    def _drawn(self, stems: Sequence[str]) -> tuple[dict[str, Interval], Interval]:
+        single, mean = stem_intervals(*self.track_scores.table(stems), self.over_tracks)
+        return dict(zip(stems, single, strict=True)), mean
 
 
 def entries_of(rows: Sequence[Score], recipe: Recipe, metric: str) -> list[Entry]:

@@ -4,7 +4,7 @@ Everything works on plain arrays of track scores; the track is the unit that is 
 one track are not independent of each other. Axes: t track, s stem, k column, r resample.
 """
 
-from .intervals import LEVEL, Interval, bootstrap_interval, difference_interval, mean_interval
+from .intervals import LEVEL, Interval, bootstrap_interval, difference_interval, mean_interval, stem_intervals
 from .paired import PairedDifference, holm, paired_difference, sign_flip_p, smallest_p, wilcoxon_p
 from .ranking import Comparison, Place, Ranking, Verdict, rank
 
@@ -24,5 +24,6 @@ __all__ = [
     "rank",
     "sign_flip_p",
     "smallest_p",
+    "stem_intervals",
     "wilcoxon_p",
 ]

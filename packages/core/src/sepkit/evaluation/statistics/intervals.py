@@ -80,6 +80,24 @@ def mean_interval(
     return _interval(estimate, drawn, level, tracks)
 
 
+def stem_intervals(values: Array, weights: Array, statistic: Aggregate) -> tuple[list[Interval], Interval]:
+    """The interval of each stem on its own tracks, and of their mean: t s -> s intervals, one.
+
+    The same as `bootstrap_interval` and `mean_interval` give for tracks in this order, drawn once where no score is
+    missing. Every stem needs a score.
+    """
+    tracks = len(values)
+    if np.isnan(values).any() or tracks < LEAST_TRACKS:
+        kept = ~np.isnan(values)
+        columns = range(values.shape[1])
+        parts = [(values[kept[:, s], s, None], weights[kept[:, s], s, None]) for s in columns]
+        return [mean_interval(x, w, statistic) for x, w in parts], mean_interval(values, weights, statistic)
+    drawn = resampled(values, weights, statistic, draws_of(tracks, RESAMPLES, 0))
+    numbers = over_tracks(values, weights, statistic)
+    single = [_interval(float(x), draw, LEVEL, tracks) for x, draw in zip(numbers, drawn, strict=True)]
+    return single, _interval(float(numbers.mean()), drawn.mean(axis=0), LEVEL, tracks)
+
+
 def difference_interval(
     first: Array,
     second: Array,

@@ -43,7 +43,8 @@ class Comparison:
         turned: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
         verdict = turned.get(self.verdict, self.verdict)
         numbers = (self.tracks, self.differing, self.wilcoxon_p, self.sign_flip_p, self.corrected_p)
-        return Comparison(self.second, self.first, -self.difference, *numbers, verdict, self.explanation)
+        why = verdict if self.verdict in turned else self.explanation
+        return Comparison(self.second, self.first, -self.difference, *numbers, verdict, why)
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,14 @@ class Draws(NamedTuple):
     factors: Array
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def draws_of(tracks: int, resamples: int, seed: int) -> Draws:
     """One set of draws for every table of that many tracks, so that paired scores stay paired."""
-    equal = np.full(tracks, 1.0 / tracks)
-    drawn = np.random.default_rng(seed).multinomial(tracks, equal, size=resamples).T
-    small = np.int16 if tracks < 2**15 else np.int32
-    counts: NDArray[np.integer[Any]] = np.ascontiguousarray(drawn).astype(small)
+    drawn = np.random.default_rng(seed).integers(tracks, size=(resamples, tracks))
+    drawn *= resamples
+    drawn += np.arange(resamples)[:, None]
+    tallies = np.bincount(drawn.ravel(), minlength=tracks * resamples).reshape(tracks, resamples)
+    counts: NDArray[np.integer[Any]] = tallies.astype(np.int16 if tracks < 2**15 else np.int32)
     factors = counts.astype(np.float64)
     counts.flags.writeable = factors.flags.writeable = False  # shared by all who ask for the same
     return Draws(counts, factors)
