@@ -297,6 +297,19 @@ def test_two_stems_are_scored_against_the_sum_of_the_rest(songs: Path) -> None:
     assert row.value == float(sdr_mdx(kept.astype("float64"), estimate.astype("float64")))
 
 
+def test_the_mixture_less_the_vocals_is_no_truth(songs: Path) -> None:
+    for track in "AB":
+        total = sum(Audio.read(songs / "refs" / track / f"{stem}.wav").samples for stem in STEMS)
+        for stem in STEMS[1:]:
+            (songs / "refs" / track / f"{stem}.wav").unlink()
+        write(songs / "refs" / track / "mixture.wav", total)
+        write(songs / "est" / track / "accompaniment.wav", total)
+    assert evaluate("est", "refs", *SDX, "--stem", "vocals", "--stem", "accompaniment") == 0
+    found = values(rows())
+    assert found[("est", "A", "vocals", "sdr_mdx")] is not None
+    assert found[("est", "A", "accompaniment", "sdr_mdx")] is None
+
+
 def test_what_sepkit_separate_writes_is_read_in_any_format(songs: Path) -> None:
     for suffix in (".flac", ".mp3", ".ogg"):
         for stem, spelled in (("vocals", "Vocals"), ("drums", "drums")):

@@ -22,7 +22,7 @@ from sepkit.evaluation.folder_track import Tolerance, load_track
 from sepkit.evaluation.folders import open_references, plan_folders
 from sepkit.evaluation.name_matching import match_names, name_key
 from sepkit.evaluation.processes import apply_in_processes
-from sepkit.evaluation.stem_folders import find_tracks
+from sepkit.evaluation.stem_folders import TrackFiles, find_tracks
 
 RATE = 8000
 NAMES = st.lists(st.text("abéüßÅn' &/", min_size=1, max_size=6), min_size=1, max_size=8, unique_by=name_key)
@@ -212,7 +212,7 @@ def test_methods_are_the_folders_above_the_tracks(tmp_path: Path) -> None:
 
 
 def load(estimates, references, mixture=None, **allow):
-    return load_track("song", estimates, references, mixture, Tolerance(**allow))
+    return load_track("song", estimates, TrackFiles("song", Path(), "", references, mixture), Tolerance(**allow))
 
 
 def test_lengths_are_made_those_of_the_reference_and_it_is_said(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def _written(track: Track, out: Path) -> TrackFiles:
             samples = track.mixture if name == "mixture" else track.load(name)
             Audio(samples, track.sample_rate).write(path, bits="float")
     stems = {stem: folder / f"{stem}.wav" for stem in track.stems}
-    return TrackFiles(track.name, folder, "", stems, folder / "mixture.wav")
+    return TrackFiles(track.name, folder, "", stems, folder / "mixture.wav", complete=track.is_complete())
 
 
 def _unfinished(

@@ -23,7 +23,7 @@ from .recipe import Recipe
 from .rows import Label, Separation
 from .score import Cost, MethodFacts, Score
 from .stem_folders import TrackFiles
-from .views import View, view_of
+from .views import View, view_on
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def score_pair(task: PairTask) -> PairResult:
                 raise DatasetError(side.problem)
         used = {stem: path for stem, path in task.estimates.stems.items() if stem in task.stems}
         references = task.references
-        loaded = load_track(task.track, used, references.stems, references.mixture, task.allow)
+        loaded = load_track(task.track, used, references, task.allow)
         view = _view(task.stems, loaded.track)
         rows = _scored(task, loaded, view)
         if task.keep_audio:
@@ -96,11 +96,9 @@ def unscored(label: Label, method: str, track: str, reason: str, recipes: tuple[
 
 def _view(stems: tuple[str, ...], track: Track) -> View:
     """The estimates' stems as sums of the references; made from the whole mixture, whatever stems there are of it."""
-    view = view_of(stems, track.stems)
-    covered = {name for names in view.parts.values() for name in names}
+    view = view_on(stems, track)
     rest = {"accompaniment", "other"} & set(view.absent)  # estimated, and no reference holds any of it
-    covers = view.covers and covered == set(track.stems) and len(track.stems) > 1 and not rest
-    return replace(view, mixture="full", covers=covers)
+    return replace(view, mixture="full", covers=view.covers and len(track.stems) > 1 and not rest)
 
 
 def _scored(task: PairTask, loaded: LoadedTrack, view: View) -> list[Score]:
@@ -113,7 +111,10 @@ def _scored(task: PairTask, loaded: LoadedTrack, view: View) -> list[Score]:
         write_windows(folder.windows(recipe.name, Method(name=task.method), track, view), found)
 
     rows = separation.score(view, estimates, task.recipes, keep_windows)
-    reasons = {stem: f"no reference of {stem}. {near(stem, list(track.stems))}" for stem in view.absent}
+    reasons = {
+        stem: view.why_absent(stem) if view.partial else f"no reference of {stem}. {near(stem, list(track.stems))}"
+        for stem in view.absent
+    }
     reasons |= {stem: no_estimate(stem, task.estimates) for stem in view.stems if stem not in loaded.estimates}
     return [row.model_copy(update={"reason": reasons[row.stem]}) if row.stem in reasons else row for row in rows]
 

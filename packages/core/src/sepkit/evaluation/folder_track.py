@@ -13,6 +13,7 @@ from ..audio import Audio
 from ..config import Frozen
 from ..data.track import Track, track_in_memory
 from ..errors import AudioError
+from .stem_folders import TrackFiles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,9 +38,7 @@ class LoadedTrack:
     notes: tuple[str, ...]
 
 
-def load_track(
-    name: str, estimates: Mapping[str, Path], references: Mapping[str, Path], mixture: Path | None, allow: Tolerance
-) -> LoadedTrack:
+def load_track(name: str, estimates: Mapping[str, Path], truth: TrackFiles, allow: Tolerance) -> LoadedTrack:
     """Read them all. The references' rate and channels hold, and the longest of them is the track's length.
 
     Estimates are cut or filled with silence to it, as museval does; a mixture file too.
@@ -47,6 +46,7 @@ def load_track(
     and for NaN or infinity with its first place.
     """
     notes: list[str] = []
+    references, mixture = truth.stems, truth.mixture
     truths = {stem: Audio.read(path) for stem, path in references.items()}
     first_stem, first = next(iter(truths.items()))
     like = _Format(references[first_stem], first.sample_rate, first.channels, 0)
@@ -57,7 +57,7 @@ def load_track(
     whole = None
     if mixture is not None:
         whole = _fitted(_same_format(Audio.read(mixture), mixture, like, allow), mixture, like, allow, notes)
-    track = track_in_memory(name, stems, like.sample_rate, whole)
+    track = replace(track_in_memory(name, stems, like.sample_rate, whole), complete=truth.complete)
     found = {}
     for stem, path in estimates.items():
         against = like if stem not in references else replace(like, path=references[stem])

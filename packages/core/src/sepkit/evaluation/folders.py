@@ -139,7 +139,8 @@ def _as_files(track: Track) -> Reference:
     if not isinstance(files, dict):
         return track
     stems = {stem: path for stem, path in files.items() if stem in track.stems}
-    return TrackFiles(track.name, next(iter(stems.values())).parent, "", stems, files.get("mixture"))
+    folder = next(iter(stems.values())).parent
+    return TrackFiles(track.name, folder, "", stems, files.get("mixture"), complete=track.complete)
 
 
 def _without_overlap(track: TrackFiles) -> TrackFiles:

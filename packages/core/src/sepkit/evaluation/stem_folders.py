@@ -31,6 +31,7 @@ class TrackFiles:
     problem: str | None = None
     aside: tuple[str, ...] = ()
     is_root: bool = False
+    complete: bool | None = None  # whether the stems are all that sounds in the mixture, where the dataset says so
 
 
 def find_tracks(root: Path, split: str | None = None, *, skip: Path | None = None) -> list[TrackFiles]:
