@@ -138,7 +138,7 @@ def test_tables_average_by_the_recipe_and_put_failures_last():
     assert entries[2].mean == -5.0
     assert (entries[0].tracks_scored, entries[0].tracks) == (1, 2)
     grid = score_grid(rows, MDX, "sdr_mdx")
-    assert grid.columns == ("method", *FOUR, "mean", "rank", "mixture", "tracks")  # accompaniment: no method outputs it
+    assert grid.columns == ("method", *FOUR, "mean", "rank", "mixture", "tracks")  # no method outputs accompaniment
     assert [cell.text for cell in grid.rows[3]] == ["c", *["–"] * 6, "full", "0/2"]
     assert "b has no score on 1 of 2 track(s): it broke" in grid.notes
     assert "| a | 2.00 | 3.00 | 4.00 | 5.00 | 3.50 | 1–3 | full | 2/2 |" in grid.markdown()

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import OptionError
 from ..recipe import Aggregate
@@ -20,6 +21,10 @@ EXACT_TRACKS = 16
 """Up to so many differing tracks all sign patterns are counted, 32,768 of them and their mirror images."""
 FLIPS = 9999
 """Random sign patterns for more tracks; the smallest p is then 1 / 10,000."""
+PIECE = 2048
+"""Sign patterns that are summed at a time."""
+
+Signs = NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -135,20 +140,23 @@ def holm(p_values: Any) -> Array:
     return corrected
 
 
-def _share_as_large(d: Array, signs: Array) -> Array:
+def _share_as_large(d: Array, signs: Signs) -> Array:
     """Share of sign patterns (t r) whose sum is as large as the observed one, round-off forgiven: t k -> k."""
-    observed = np.abs(d.sum(axis=0))
-    slack = 1e-12 * np.abs(d).sum(axis=0)
-    return np.asarray((np.abs(signs.T @ d) >= observed - slack).mean(axis=0))
+    bound = np.abs(d.sum(axis=0)) - 1e-12 * np.abs(d).sum(axis=0)
+    found = np.zeros(d.shape[1])
+    for start in range(0, signs.shape[1], PIECE):  # all at once would be hundreds of megabytes for many pairs
+        sums = signs[:, start : start + PIECE].T.astype(np.float64) @ d
+        found += np.count_nonzero(np.abs(sums) >= bound, axis=0)
+    return found / signs.shape[1]
 
 
 @lru_cache(maxsize=EXACT_TRACKS)
-def _all_signs(tracks: int) -> Array:
+def _all_signs(tracks: int) -> Signs:
     """All patterns with a plus first, since the mirror images have the same absolute sum: t r."""
     patterns = np.arange(2 ** (tracks - 1))
-    return np.stack([1.0 - 2.0 * (patterns >> track & 1) for track in range(tracks)][::-1])
+    return np.stack([1 - 2 * (patterns >> track & 1) for track in range(tracks)][::-1]).astype(np.int8)
 
 
 @lru_cache(maxsize=4)
-def _random_signs(tracks: int, flips: int, seed: int) -> Array:
-    return np.random.default_rng(seed).choice([-1.0, 1.0], size=(tracks, flips))
+def _random_signs(tracks: int, flips: int, seed: int) -> Signs:
+    return np.random.default_rng(seed).integers(2, size=(tracks, flips), dtype=np.int8) * 2 - 1
