@@ -282,6 +282,9 @@ def test_unknown_names_name_the_nearest(run, tmp_path):
         find_material(run, "vocals", None, ["Song 1"])
     with pytest.raises(DatasetError, match=r"no scores\.jsonl"):
         find_material(tmp_path, "vocals")
+    (tmp_path / "scores.jsonl").touch()
+    with pytest.raises(DatasetError, match="has no score yet"):
+        find_material(tmp_path, "vocals")
 
 
 def test_nothing_is_overwritten_by_accident(run, tmp_path):

@@ -290,7 +290,9 @@ def test_the_power_note_takes_the_spread_between_methods_and_not_between_raters(
 
     outcome = read_results(folder, [desk.write_answers(tmp_path / "lms.csv", manifest, RATERS, leaning)])
     assert by_label(outcome)["clean_net"].spread > 1
-    assert outcome.power.largest_spread < 0.5
+    apart = np.array([int(rater[1:]) % 4 > 0 for rater in RATERS], float)  # how far each sets noisy_net apart
+    assert outcome.power.largest_spread == pytest.approx(apart.std(ddof=1))
+    assert outcome.power.spread == pytest.approx(apart.std(ddof=1) * (2 / 3) ** 0.5)  # in two of three pairs
     assert outcome.power.pairs == 3
     assert outcome.power.difference == 0.5
     assert outcome.power.raters <= outcome.power.raters_for_largest

@@ -69,6 +69,8 @@ def _rows(run: Path, stem: str) -> list[Score]:
         raise DatasetError(f"{run} has no scores.jsonl: give the output folder of a run of the benchmark or evaluator.")
     rows = [row for row in read_scores(run / "scores.jsonl") if not row.failed]
     stems = {row.stem for row in rows}
+    if not stems:
+        raise DatasetError(f"{run} has no score yet: give a run in which some method has separated something.")
     if stem not in stems:
         raise UnknownNameError(f"no method of this run has the stem {stem!r}: {nearest(stem, stems)}")
     return [row for row in rows if row.stem == stem]

@@ -1,7 +1,7 @@
 """A test as webMUSHRA's configuration: which pages a listener goes through, in webMUSHRA's own words.
 
 Keys and page types are those of `doc/experimenter.md` of github.com/audiolabs/webMUSHRA, read together with its page
-classes (1.4 and the state of 2024): a likert page without `response` only plays and stores nothing; conditions are
+classes (commit d995452): a likert page without `response` only plays and stores nothing; conditions are
 shuffled for each listener; a mushra page adds the hidden reference itself and calls it `reference`.
 """
 
