@@ -191,6 +191,15 @@ def test_nothing_matched_is_an_error_that_shows_both_sides(tmp_path: Path) -> No
         plan(fill(tmp_path / "est", "take 1/vocals.wav"), references)
 
 
+def test_only_unclear_names_are_an_error_that_lists_them_all(tmp_path: Path) -> None:
+    references = fill(tmp_path / "refs", "SONG/vocals.wav")
+    estimates = fill(tmp_path / "est", "Song/vocals.wav", "song/vocals.wav")
+    if len(find_tracks(estimates)) < 2:
+        pytest.skip("this file system knows no case")
+    with pytest.raises(DatasetError, match=r"'Song' and 'song' and the references 'SONG' could be each other's"):
+        plan(estimates, references)
+
+
 def test_two_folders_of_one_track_belong_together(tmp_path: Path) -> None:
     references, estimates = fill(tmp_path / "song", "vocals.wav"), fill(tmp_path / "mine", "vocals.wav")
     [pair] = plan(estimates, references).pairs

@@ -100,18 +100,22 @@ def run_methods(run: MethodRun, command: Sequence[str], museval_json: Path | Non
         recipes=recipes,
         tracks=[track.name for track in tracks],
     )
-    facts = {
-        "dataset": settings.dataset,
-        "tracks": len(tracks),
-        "quality": settings.quality,
-        "seed": settings.seed,
-        **run_facts(f"{seconds:.0f} s, {settings.jobs} method(s) at once"),
-    }
+    facts = _facts(settings, len(tracks), seconds)
     print_results(write_results(out, rows, recipes, facts, budget_seconds=run.budget_seconds), out)
     if museval_json is not None and exported is not None:
         names = [method.name for method in methods]
         export_museval(out, museval_json, exported, names, [track.name for track in tracks], run.split)
     return exit_codes.FAILED if unusable or failures(rows, methods) else exit_codes.OK
+
+
+def _facts(settings: RunSettings, tracks: int, seconds: float) -> dict[str, Any]:
+    return {
+        "dataset": settings.dataset,
+        "tracks": tracks,
+        "quality": settings.quality,
+        "seed": settings.seed,
+        **run_facts(f"{seconds:.0f} s, {settings.jobs} method(s) at once"),
+    }
 
 
 def choose_methods(names: str, checkpoints: Sequence[str] = ()) -> list[Method]:

@@ -15,6 +15,7 @@ from .name_matching import Matching, match_names, near
 from .reference_points import REFERENCE_POINTS
 from .stem_folders import TrackFiles, find_tracks, in_order
 
+UNCLEAR = "could be each other's"
 Reference = TrackFiles | Track
 """The truth of one track: files, or a song that is made when it is asked for."""
 
@@ -84,8 +85,8 @@ def plan_folders(
 
     Each group of the estimates (`separated/<model>`) is a method. Without groups there is one, named by `method_name`,
     by the record that `sepkit separate` leaves, or else `folder_name`. Two folders of single tracks belong together
-    whatever their names. `stems` asks for these only. `whole` says that the
-    references are all of their folder, so that estimates of other tracks are a problem.
+    whatever their names. `stems` asks for these only. `whole` says that the references are all of their folder, so
+    that estimates of other tracks are a problem.
     Raises DatasetError where two estimates have one name or nothing matches, OptionError for a name that does not fit.
     """
     methods = _by_method(estimates, method_name, folder_name)
@@ -94,7 +95,7 @@ def plan_folders(
         refuse_namesakes(tracks)
         by_name = {track.name: track for track in tracks}
         matching = _match(by_name, references)
-        problems += _ambiguities(method, matching)
+        problems += [f"{method}: {_ambiguity(*group)}" for group in matching.ambiguous]
         if whole:
             problems += [
                 f"{method}: {n}: no reference of this track. {near(n, matching.rights)}" for n in matching.lefts
@@ -105,14 +106,14 @@ def plan_folders(
         missing += [(method, name, _ambiguity(*group)) for group in matching.ambiguous for name in group[1]]
         matched = {references_name: by_name[own] for own, references_name in matching.pairs.items()}
         wanted = tuple(stems) or in_order({stem for track in matched.values() for stem in track.stems})
-        for name in references:
-            if name in matched:
-                pairs.append(Pair(method, name, matched[name], references[name], wanted))
+        ordered = [name for name in references if name in matched]
+        pairs += [Pair(method, name, matched[name], references[name], wanted) for name in ordered]
         problems += _stem_problems(method, matched, references, wanted)
         notes += _stem_notes(method, [references[name] for name in matched], wanted)
         notes += [note for track in matched.values() for note in track.aside]
     if not pairs:
-        raise DatasetError(_nothing(methods, references))
+        unclear = [problem for problem in problems if UNCLEAR in problem]
+        raise DatasetError(f"{'; '.join(unclear)}." if unclear else _nothing(methods, references))
     return FolderPlan(tuple(pairs), tuple(missing), tuple(problems), tuple(dict.fromkeys(notes)))
 
 
@@ -185,13 +186,9 @@ def _match(estimates: Mapping[str, TrackFiles], references: Mapping[str, Referen
     return match_names(estimates, references)
 
 
-def _ambiguities(method: str, matching: Matching) -> list[str]:
-    return [f"{method}: {_ambiguity(*group)}" for group in matching.ambiguous]
-
-
 def _ambiguity(lefts: Sequence[str], rights: Sequence[str]) -> str:
     left, right = (" and ".join(repr(name) for name in names) for names in (lefts, rights))
-    return f"the estimates {left} and the references {right} could be each other's; rename them alike"
+    return f"the estimates {left} and the references {right} {UNCLEAR}; rename them alike"
 
 
 def _stem_problems(
