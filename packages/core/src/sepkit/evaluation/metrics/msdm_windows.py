@@ -46,7 +46,7 @@ def si_sdri_windows(
         sounding = _active(s, (stop - start) / sample_rate)
         if sounding.sum() <= 1:
             continue
-        before = si_sdr(s, np.broadcast_to(mixture[:, start:stop], s.shape))
+        before = si_sdr(s, np.stack([mixture[:, start:stop]] * len(s)))
         improvement.append(si_sdr(s, e) - before)
         active.append(sounding)
         kept.append(index)

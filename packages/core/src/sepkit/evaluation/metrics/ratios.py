@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from einops import rearrange
 
-from .signals import Array, pair, total
+from .signals import Array, energy, inner, pair
 
 MDX_EPSILON = 1e-7  # of the MDX 2021 and SDX 2023 evaluators; Music-Source-Separation-Training uses 1e-8
 MSDM_EPSILON = 1e-8
@@ -25,8 +25,8 @@ def sdr_mdx(reference: Any, estimate: Any) -> Array:
     SDX 2023 (arXiv 2308.06979).
     """
     s, e = pair(reference, estimate)
-    signal = total(s**2) + MDX_EPSILON
-    error = total((s - e) ** 2) + MDX_EPSILON
+    signal = energy(s) + MDX_EPSILON
+    error = energy(s - e) + MDX_EPSILON
     return np.asarray(10 * np.log10(signal / error))
 
 
@@ -40,9 +40,9 @@ def si_sdr(reference: Any, estimate: Any, *, epsilon: float = MSDM_EPSILON) -> A
     of separation.
     """
     s, e = pair(reference, estimate)
-    alpha = (total(s * e) + epsilon) / (total(s**2) + epsilon)
+    alpha = (inner(s, e) + epsilon) / (energy(s) + epsilon)
     target = alpha[..., None, None] * s
-    return np.asarray(10 * np.log10((total(target**2) + epsilon) / (total((target - e) ** 2) + epsilon)))
+    return np.asarray(10 * np.log10((energy(target) + epsilon) / (energy(target - e) + epsilon)))
 
 
 def sdr_bss4(

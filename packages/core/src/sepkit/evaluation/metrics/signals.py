@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from einops import reduce
 from numpy.typing import NDArray
 
 from ...errors import AudioError
@@ -23,6 +22,11 @@ def pair(reference: Any, estimate: Any) -> tuple[Array, Array]:
     return s, e
 
 
-def total(x: Array) -> Array:
-    """Sum over channels and samples: ... c t -> ..."""
-    return np.asarray(reduce(x, "... c t -> ...", "sum"))
+def inner(x: Array, y: Array) -> Array:
+    """Sum of products over channels and samples, without an array of them: ... c t -> ..."""
+    return np.asarray(np.einsum("...ct,...ct->...", x, y))
+
+
+def energy(x: Array) -> Array:
+    """Sum of squares over channels and samples: ... c t -> ..."""
+    return inner(x, x)
