@@ -19,13 +19,16 @@ from numpy.typing import NDArray
 from sepkit.audio import Audio
 from sepkit.errors import OptionError, UnknownNameError, nearest
 
+VERSION = 1
+"""Raised whenever a degradation gives other samples, so that no run goes on with scores of the older ones."""
+
 Samples = NDArray[np.float64]
 Seed = int | Sequence[int]
 
 LOW_PASS_TAPS = 511
 EARLY_SECONDS = 0.005  # the first reflection comes this long after the direct sound
 DIRECT_TO_TAIL_DB = 6.0  # energy of the direct sound over that of the tail
-LIMITER_SECONDS = 0.02  # look-ahead and release
+LIMITER_SECONDS = 0.002  # look-ahead and release; much slower ones only level a dense song, and 18 dB is then as 12
 MP3_DELAY_SAMPLES = 576 + 529  # of LAME and of every decoder
 _CODEC_BLOCK_SAMPLES = 4096
 
@@ -150,7 +153,7 @@ def loud(x: Samples, sample_rate: int, *, gain_db: float) -> Samples:
 def limiter_gain(x: Samples, sample_rate: int, *, gain_db: float) -> Samples:
     """The gain over time that `loud` puts on the sound, and so on each stem in it: c t -> t.
 
-    The gain that keeps every sample below the peak, its minimum over 20 ms either way, smoothed over the same.
+    The gain that keeps every sample below the peak, its minimum over 2 ms either way, smoothed over the same.
     """
     from scipy.ndimage import convolve1d, minimum_filter1d
 
@@ -219,7 +222,7 @@ DEGRADATIONS: dict[str, Degradation] = {
             "loud",
             "loud mastering by a limiter",
             "dB of gain",
-            (3, 6, 12, 18),
+            (2, 4, 6, 10),
             lambda x, rate, severity, seed: loud(x, rate, gain_db=severity),
             lambda stem, x, rate, severity, seed: stem * limiter_gain(x, rate, gain_db=severity),
             "matched: the stems under the limiter's gain; original: as they were, so that loudness counts as an error",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -101,16 +101,18 @@ def degraded_track(track: Track, degradation: Degradation, severity: float, trut
     """A song whose mixture is spoilt, and whose stems are the original or the matched ones."""
     source = DegradedSource(track, degradation, severity, seed, truth == "matched")
     name = Condition(track.name, degradation.name, severity, truth).track
-    return Track(name, track.sample_rate, track.channels, track.length_samples, track.stems, source, False, track.known)
+    # a spoilt mixture is no sum of the stems any more, and that says nothing of whether they are all there
+    return replace(track, name=name, source=source, mixture_is_sum=False, complete=track.is_complete())
 
 
 def degraded_songs(songs: Dataset, degradations: Sequence[Degradation], truths: Sequence[Truth], seed: int) -> Dataset:
     """Every song clean, and under every degradation at every severity, against every truth that there is."""
-    tracks = list(songs)
+    clean = [replace(song, complete=song.is_complete()) for song in songs]
+    tracks = list(clean)
     for degradation in degradations:
         for severity in degradation.severities:
             for truth in truths_of(degradation, truths):
-                tracks += [degraded_track(song, degradation, severity, truth, seed) for song in songs]
+                tracks += [degraded_track(song, degradation, severity, truth, seed) for song in clean]
     return Dataset(f"{songs.name}+degraded", tracks, songs.split, songs.notes)
 
 
@@ -131,7 +133,8 @@ def excerpts(songs: Dataset, seconds: float | None) -> Dataset:
         start = (song.length_samples - length) // 2
         stems = {stem: song.load(stem, start, length) for stem in song.stems}
         mixture = None if song.mixture_is_sum else song.load_mixture(start, length)
-        tracks.append(track_in_memory(song.name, stems, song.sample_rate, mixture))
+        excerpt = track_in_memory(song.name, stems, song.sample_rate, mixture)
+        tracks.append(replace(excerpt, complete=song.is_complete()))
     return Dataset(songs.name, tracks, songs.split, songs.notes)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .domains import Domain
-from .score_points import interval_text
+from .score_points import drawn_stems, interval_text
 from .small_multiples import Line, draw_panels
 
 if TYPE_CHECKING:
@@ -80,11 +80,11 @@ def draw(points: Sequence[DomainPoint], domains: Sequence[str], path: Path) -> N
     """Score over domains, a panel for each stem, a line for each method; raises ImportError without matplotlib."""
     used = [name for name in domains if any(point.domain == name for point in points)]
     methods = list(dict.fromkeys((point.method, point.mixture) for point in points))
-    panels: dict[str, list[Line]] = {}
+    panels: dict[str, list[Line]] = {stem: [] for stem in drawn_stems(points)}
     for (method, mixture, stem), row in _by_row(points).items():
         places = [used.index(name) for name in row]
         label = method if mixture == "full" else f"{method} (own mixture)"
-        panels.setdefault(stem, []).append(
-            Line(label, methods.index((method, mixture)), False, places, list(row.values()))
-        )
+        if stem in panels:
+            line = Line(label, methods.index((method, mixture)), False, places, list(row.values()))
+            panels[stem].append(line)
     draw_panels(panels, used, "domain", path)

@@ -22,7 +22,7 @@ from sepkit.config import Frozen
 from sepkit.data.opening import open_dataset
 from sepkit.data.track import Dataset
 from sepkit.errors import OptionError, SepkitError
-from sepkit.evaluation.command import choose_methods, failures, interrupted
+from sepkit.evaluation.command import choose_methods, dataset_label, failures, interrupted
 from sepkit.evaluation.harness import RunSettings, evaluate
 from sepkit.evaluation.machine import machine_facts
 from sepkit.evaluation.methods import Method
@@ -34,7 +34,7 @@ from sepkit.evaluation.score import Score, now
 from sepkit.partial_files import replacing
 from sepkit.registry import list_separators
 
-from .degradations import Degradation, find_degradations
+from .degradations import VERSION, Degradation, find_degradations
 from .degraded_songs import Truth, degraded_songs, excerpts, only, own_stems
 from .robustness_page import draw, markdown
 from .robustness_points import Point, points_of
@@ -95,7 +95,7 @@ def run(
         songs = open_dataset(data, split)
         songs = excerpts(songs[: limit or len(songs)], seconds)
         settings = RunSettings(
-            dataset=f"{data}{f':{split}' if split else ''}, {f'{seconds:g} s, ' if seconds else ''}degraded",
+            dataset=f"{dataset_label(data, split)}{f', {seconds:g} s' if seconds else ''}, degraded, v{VERSION}",
             seed=seed,
             quality=quality,
             device=device,

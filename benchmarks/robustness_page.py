@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .robustness_points import Point
-from .score_points import interval_text
+from .score_points import drawn_stems, interval_text
 from .small_multiples import Line, draw_panels
 
 Curve = tuple[str, str, str, str]  # method, songs, truth, stem
@@ -71,12 +71,13 @@ def draw(points: Sequence[Point], name: str, facts: Mapping[str, Any], path: Pat
     severities = list(dict.fromkeys(point.severity for point in own))
     methods = list(dict.fromkeys((point.method, point.songs) for point in own))
     two_truths = len({point.truth for point in own}) > 1
-    panels: dict[str, list[Line]] = {}
+    panels: dict[str, list[Line]] = {stem: [] for stem in drawn_stems(own)}
     for (method, songs, truth, stem), curve in curves_of(own).items():
         label = f"{method}, {truth}" if two_truths else method
         places = [severities.index(point.severity) for point in curve]
         dashed = two_truths and truth == "original"
         line = Line(label, methods.index((method, songs)), dashed, places, curve)
-        panels.setdefault(stem, []).append(line)
+        if stem in panels:
+            panels[stem].append(line)
     ticks = ["clean" if severity is None else f"{severity:g}" for severity in severities]
     draw_panels(panels, ticks, f"{facts['title']}, {facts['unit']}", path)

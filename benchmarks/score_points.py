@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sepkit.config import Frozen
 from sepkit.evaluation.recipe import Recipe, split_overlapping
+from sepkit.evaluation.reference_points import REFERENCE_POINTS
 from sepkit.evaluation.score import Score
 from sepkit.evaluation.statistics import Interval
 
@@ -60,6 +61,13 @@ def stem_rows(view: Sequence[str], present: Mapping[str, Any]) -> list[str]:
 def stems_behind(stem: str, stems: Sequence[str]) -> list[str]:
     """What a stem's row is computed from: itself, or for the mean every one that is not the same sound twice."""
     return split_overlapping(list(stems))[0] if stem == MEAN else [stem]
+
+
+def drawn_stems(points: Sequence[ScorePoint]) -> list[str]:
+    """The stems worth a panel: those of methods, the mean last; what only reference points have stays in the tables."""
+    asked = [point for point in points if point.method not in REFERENCE_POINTS] or points
+    stems = dict.fromkeys(point.stem for point in asked)
+    return [*(stem for stem in stems if stem != MEAN), *(stem for stem in stems if stem == MEAN)]
 
 
 def matrix(values: ByStem, stems: Sequence[str], songs: Sequence[str]) -> NDArray[np.float64]:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from .score_points import ScorePoint
 
+SIDE_STEP = 0.08  # between the bars of two methods at one place
+
 
 class Line(NamedTuple):
     """One curve: points at places of the shared axis; lines of one `colour` number belong together."""
@@ -24,6 +26,7 @@ def draw_panels(panels: Mapping[str, Sequence[Line]], ticks: Sequence[str], belo
 
     Raises ImportError without matplotlib.
     """
+    from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -36,18 +39,20 @@ def draw_panels(panels: Mapping[str, Sequence[Line]], ticks: Sequence[str], belo
         panel.axhline(0, color="0.8", linewidth=0.8, zorder=0)
         panel.set_xticks(range(len(ticks)), ticks, rotation=45)
         panel.set_xlim(-0.4, max(len(ticks) - 0.6, 0.4))
+        colours = sorted({line.colour for line in lines})
         for line in lines:
-            _draw(panel, line)
+            _draw(panel, line, aside=SIDE_STEP * (colours.index(line.colour) - (len(colours) - 1) / 2))
     axes[0].set_ylabel("score, dB")
     figure.supxlabel(below, fontsize="medium")
     named = {label: handle for panel in axes for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
     if named:
         columns = max(1, min(len(named), len(panels)))
         figure.legend(named.values(), named.keys(), loc="outside upper center", ncols=columns, frameon=False)
-    figure.savefig(path, format="svg", metadata={"Date": None})
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "sepkit"}):  # text as text, and the same file every time
+        figure.savefig(path, format="svg", metadata={"Date": None})
 
 
-def _draw(panel: Any, line: Line) -> None:
+def _draw(panel: Any, line: Line, *, aside: float) -> None:
     scores = [point.score for point in line.points]
     spread = [
         [0.0 if point.low is None else point.score - point.low for point in line.points],
@@ -55,7 +60,7 @@ def _draw(panel: Any, line: Line) -> None:
     ]
     style = "--" if line.dashed else "-"
     panel.errorbar(
-        line.places,
+        [place + aside for place in line.places],
         scores,
         spread,
         label=line.label,

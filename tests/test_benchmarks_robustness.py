@@ -203,6 +203,17 @@ def test_degraded_songs_keep_their_stems_and_change_their_mixture() -> None:
     assert not torch.allclose(first / first.std(), second / second.std(), atol=0.1)  # each song has noise of its own
 
 
+def test_spoilt_songs_keep_all_their_references() -> None:
+    """However little of the mixture the stems explain: an oracle would have no score else."""
+    songs, kinds = module("degraded_songs"), module("degradations")
+    tracks = songs.degraded_songs(made_songs(1), kinds.find_degradations("noise,reverb"), ["original"], 0)
+    assert all(track.is_complete() for track in tracks)
+    voice = made_songs(1)[0]
+    partial = Dataset("x", [track_in_memory("x", {"vocals": voice.load("vocals")}, 8000, voice.mixture)])
+    spoilt = songs.degraded_songs(partial, kinds.find_degradations("noise"), ["original"], 0)
+    assert not any(track.is_complete() for track in [*spoilt, *songs.excerpts(partial, 0.1)])
+
+
 def test_a_method_that_leaves_stems_out_gets_its_own_mixture_spoilt() -> None:
     """Else it would be given the clean sum of its own stems, and nothing would ever harm it."""
     songs, kinds = module("degraded_songs"), module("degradations")
