@@ -101,7 +101,7 @@ def test_the_tables_have_scores_and_costs_of_everyone(first):
     summary = (out / "summary.md").read_text()
     assert "| method | vocals | accompaniment | mean | mixture | tracks |" in summary
     assert "| shares | dedicated | 12,345 | ? | 3 | no |" in summary
-    for name in ("shares", "mixture", "ideal_ratio_mask", "sdr_mdx", "si_sdri_4s", "peak MB", "s per s"):
+    for name in ("shares", "mixture", "ideal_ratio_mask", "sdr_mdx", "sdr_bss4_median", "peak MB", "s per s"):
         assert name in result.stdout
     rows = [row for row in read_scores(out / "scores.jsonl") if row.metric == "sdr_mdx"]
     values = {(row.method, row.track, row.stem): row.value for row in rows}

@@ -80,7 +80,7 @@ def score_table(path: Path) -> str:
     values: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for line in path.read_text().splitlines():
         row = json.loads(line)
-        if row.get("recipe") == "sdr_mdx" and row.get("value") is not None:
+        if row.get("metric") == "sdr_mdx" and row.get("value") is not None:
             values[row["track"], row["method"]][row["stem"]] = row["value"]
     stems = ["vocals", "drums", "bass", "other"]
     lines = ["| track | method | " + " | ".join(stems) + " |", "|---|---|" + "---:|" * len(stems)]
