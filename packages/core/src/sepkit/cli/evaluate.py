@@ -12,7 +12,10 @@ import typer
 from ..errors import OptionError
 from . import evaluation_options as options
 
+app = typer.Typer()  # mounted by `sepkit` when it is called: reading so many options would slow every other command
 
+
+@app.command(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 def evaluate(
     estimates: Annotated[
         Path | None, typer.Argument(metavar="ESTIMATES", help="Folder of <track>/<stem>.wav, or of one track's stems.")

@@ -13,16 +13,17 @@ from typer.core import TyperCommand, TyperGroup
 
 from .. import __version__
 from ..errors import SepkitError
-from . import checking, doctor, evaluate, exit_codes, importing, info, listing, report, separate
+from . import checking, doctor, exit_codes, importing, info, listing, report, separate
 from .terminal import debugging, print_error
 
 PACKAGE = Path(__file__).parent.parent
 
 MOUNTED = {
     "data": ("sepkit.data.cli", "Render, index and check datasets."),
+    "evaluate": ("sepkit.cli.evaluate", "Score stems against the true ones; or methods on a dataset."),
     "listening-test": ("sepkit.cli.listening_test", "Make a listening test of a run, and read its answers."),
 }
-"""Groups of commands that live elsewhere, imported only when they are called: name → (module with `app`, help)."""
+"""Commands, or groups of them, that are imported only when they are called: name → (module with `app`, help)."""
 
 
 class Commands(TyperGroup):
@@ -68,7 +69,6 @@ app.command("list")(listing.list_methods)
 app.command("info")(info.show_info)
 app.command("doctor")(doctor.examine)
 app.command("check")(checking.check)
-app.command("evaluate", no_args_is_help=True)(evaluate.evaluate)
 app.command("report", no_args_is_help=True)(report.report)
 app.command("import")(importing.import_checkpoint)
 
