@@ -30,7 +30,9 @@ def shares(
         seconds = _common_length(rates, lengths, budget_bytes * MARGIN - sum(fixed_bytes[:kept]))
         if seconds >= min(SHORTEST_SECONDS, max(lengths)) - 1e-9:
             chosen = [min(seconds, length) for length in lengths]
-            found = [Share(s, int(s * rate / MARGIN)) for s, rate in zip(chosen, rates, strict=True)]
+            expected = sum(s * rate for s, rate in zip(chosen, rates, strict=True))
+            factor = (budget_bytes - sum(fixed_bytes[:kept])) / expected if expected else 1.0  # all that is there
+            found = [Share(s, int(s * rate * factor)) for s, rate in zip(chosen, rates, strict=True)]
             return found + [Share(0.0, 0)] * (len(bytes_per_second) - kept)
         kept -= 1
     return [Share(0.0, 0)] * len(bytes_per_second)

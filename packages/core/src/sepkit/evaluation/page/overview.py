@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ..charts import Series, grouped_bars
+from ..charts import Point, Tracks, box_plot, quality_compute_plot
 from ..grid import NOTHING, Cell, Grid, cost_grid, score_grid
-from ..metric_facts import unit
+from ..metric_facts import higher_is_better, unit
 from ..recipe import Recipe, split_overlapping
 from ..score import Score
 from ..summary import entries_of, stem_columns
@@ -20,13 +20,15 @@ from .runs import Section
 LINKS = 8
 
 
-def section_html(section: Section, keys: Mapping[str, str], heard: Mapping[str, bool]) -> str:
-    """One dataset's part; `keys` are the tracks' addresses, `heard` says which have players."""
+def section_html(
+    section: Section, keys: Mapping[str, str], heard: Mapping[str, bool], colours: Mapping[str, str]
+) -> str:
+    """One dataset's part; `keys` are the tracks' addresses, `heard` says which have players, `colours` are methods'."""
     rows, recipes = section.scores, section.recipes
     pairs = [(recipe, metric) for recipe in recipes for metric in recipe.metrics]
     parts = [f"<h2>{escape(section.title)}</h2>", _facts(section), _listen(keys)]
     if pairs:
-        parts += [_chooser(pairs), *(_panel(rows, recipe, metric) for recipe, metric in pairs)]
+        parts += [_chooser(pairs), *(_panel(rows, recipe, metric, colours) for recipe, metric in pairs)]
         budget = next((run.budget_seconds for run in section.runs if run.budget_seconds is not None), None)
         parts += [
             "<h3>What it costs</h3>",
@@ -99,23 +101,40 @@ def _pair_name(recipe: Recipe, metric: str) -> str:
     return metric if recipe.name == metric else f"{metric} ({recipe.name})"
 
 
-def _panel(rows: Sequence[Score], recipe: Recipe, metric: str) -> str:
-    parts = [grid_html(score_grid(rows, recipe, metric)), *_charts(rows, recipe, metric)]
-    return f'<div class="panel" data-metric="{escape(recipe.name)} {escape(metric)}">{"".join(parts)}</div>'
+def _panel(rows: Sequence[Score], recipe: Recipe, metric: str, colours: Mapping[str, str]) -> str:
+    charts = "".join(f'<figure class="chart">{chart}</figure>' for chart in _charts(rows, recipe, metric, colours))
+    return (
+        f'<div class="panel" data-metric="{escape(recipe.name)} {escape(metric)}">'
+        f'{grid_html(score_grid(rows, recipe, metric))}<div class="charts">{charts}</div></div>'
+    )
 
 
-def _charts(rows: Sequence[Score], recipe: Recipe, metric: str) -> list[str]:
+def _charts(rows: Sequence[Score], recipe: Recipe, metric: str, methods: Mapping[str, str]) -> list[str]:
+    """The tracks' scores as boxes, and the mean against what it takes to compute; none where there is no score."""
     entries = [entry for entry in entries_of(rows, recipe, metric) if entry.scores]
-    stems = stem_columns(entries) if entries else []
-    series = [
-        Series(
-            entry.method if entry.mixture == "full" else f"{entry.method} (own mixture)",
-            [entry.scores.get(stem) for stem in stems],
-            entry.is_reference,
-        )
+    if not entries:
+        return []
+    stems = stem_columns(entries)
+    colours = {entry.label: methods[entry.method] for entry in entries if entry.method in methods}
+    boxes = [
+        Tracks(entry.label, [entry.track_scores.values(stem) for stem in stems], entry.is_reference)
         for entry in entries
     ]
-    return [f'<div class="scroll chart">{grouped_bars(stems, series, unit(metric))}</div>']
+    points = []
+    for entry in entries:
+        found = entry.mean_interval
+        ends = None if found is None or found.low is None or found.high is None else (found.low, found.high)
+        points.append(Point(entry.label, entry.seconds_per_second, entry.mean, ends, entry.is_reference))
+    drawn = (
+        ("Scores of the tracks", box_plot(stems, boxes, unit(metric), colours=colours)),
+        (
+            "Quality against compute",
+            quality_compute_plot(
+                points, f"mean {metric}", unit(metric), higher_is_better=higher_is_better(metric), colours=colours
+            ),
+        ),
+    )
+    return [f'<figcaption>{title}</figcaption><div class="scroll">{svg}</div>' for title, svg in drawn if svg]
 
 
 def _tracks_grid(section: Section, recipe: Recipe) -> Grid:
@@ -156,4 +175,6 @@ def _definitions(recipes: Sequence[Recipe]) -> str:
 def _cell(cell: Cell) -> str:
     missing = cell.number is None and cell.text in (NOTHING, "?")
     sort = "" if missing else cell.number if cell.number is not None else cell.text
-    return f'<td data-sort="{escape(str(sort))}">{escape(cell.text)}</td>'
+    value, bracket, interval = cell.text.partition(" [") if cell.number is not None else (cell.text, "", "")
+    after = f' <span class="interval">[{escape(interval)}</span>' if bracket else ""
+    return f'<td data-sort="{escape(str(sort))}">{escape(value)}{after}</td>'

@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
@@ -89,7 +89,7 @@ def write_page(
     for plan in plans:
         source_colours(plan.section, colours)
         plan.data = {**track_data(plan.sound, plan.section, None, 0, colours), "key": plan.key}
-    rest = len(_head(sections, plans, options, []).encode())
+    rest = len(_head(sections, plans, options, [], colours).encode())
     _share_out(plans, options, int(options.budget_megabytes * 1e6) - rest - SPARE_BYTES)
     with replacing(path, overwrite=True) as partial, tempfile.TemporaryFile(dir=partial.parent) as spool:
         count = 0
@@ -103,7 +103,7 @@ def write_page(
                 count += len(media.pictures)
         notes = _said(plans, options)
         with partial.open("wb") as page:
-            page.write(_head(sections, plans, options, notes).encode())
+            page.write(_head(sections, plans, options, notes, colours).encode())
             spool.seek(0)
             shutil.copyfileobj(spool, page)
             page.write(b"</body></html>\n")
@@ -185,7 +185,13 @@ def _write_media(spool: IO[bytes], media: Media, first: int, kind: AudioKind) ->
         spool.write(f'<script type="text/plain" id="picture-{index}">'.encode() + b64encode(picture) + b"</script>\n")
 
 
-def _head(sections: Sequence[Section], plans: Sequence[_TrackPlan], options: PageOptions, notes: Sequence[str]) -> str:
+def _head(
+    sections: Sequence[Section],
+    plans: Sequence[_TrackPlan],
+    options: PageOptions,
+    notes: Sequence[str],
+    colours: Mapping[str, str],
+) -> str:
     """Everything but the sound: it comes first, so that the page can be read while the rest is still loading."""
     title = options.title or f"sepkit: {', '.join(dict.fromkeys(section.title for section in sections))}"
     style, script = (
@@ -197,7 +203,7 @@ def _head(sections: Sequence[Section], plans: Sequence[_TrackPlan], options: Pag
     for section in sections:
         own = {track: keys[(id(section), track)] for track in section.tracks if (id(section), track) in keys}
         heard = {p.sound.name: p.data["audible"] for p in plans if p.section is section}
-        body.append(section_html(section, own, heard))
+        body.append(section_html(section, own, heard, colours))
     told = "".join(f"<li>{escape(note)}</li>" for note in notes)
     data = {"tracks": [plan.data for plan in plans]}
     return (
