@@ -13,6 +13,8 @@ from sepkit.evaluation.bss_engine import bss_windows
 from sepkit.evaluation.measured import Material
 from sepkit.evaluation.metrics import sdr_mdx
 from sepkit.evaluation.recipe import RECIPES, aggregate, find_recipe, split_overlapping
+from sepkit.evaluation.score import Score
+from sepkit.evaluation.value_notes import value_notes
 
 RATE = 8000
 
@@ -311,3 +313,19 @@ def test_a_metric_that_cannot_be_computed_is_undefined_and_the_others_are_not():
     rows = {(r.stem, r.metric): r for r in RECIPES["beyond_sdr"].score(short, short, sum(short.values()), RATE)}
     assert "1000 samples are too few" in rows["drums", "l1_freq"].reason
     assert rows["drums", "bleedless"].value == 100
+
+
+def test_notes_are_said_once_with_the_tracks_and_methods_they_concern():
+    def row(track: str, metric: str, note: str | None, method: str = "a") -> Score:
+        return Score(method=method, track=track, stem="vocals", metric=metric, value=1.0, recipe="musdb18", note=note)
+
+    rows = [
+        row("one", "sdr_bss4_median", None),
+        row("one", "sir_bss4_median", "made of round-off (above 1e+12), beware"),
+        row("two", "sir_bss4_median", "made of round-off (above 3e+15), beware"),
+        row("two", "sar_bss4_median", "made of round-off (above 3e+15), beware", "b"),
+    ]
+    [note] = value_notes(rows, RECIPES["musdb18"])
+    assert note == ("sir_bss4_median, sar_bss4_median on 2 track(s) for a, b: made of round-off (above 1e+12), beware")
+    assert value_notes(rows, RECIPES["musdb18"], "sdr_bss4_median") == []
+    assert value_notes(rows, RECIPES["sisec18"]) == []

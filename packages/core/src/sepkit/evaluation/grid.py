@@ -17,6 +17,7 @@ from .recipe import Recipe
 from .score import Score
 from .statistics import LEVEL, Interval
 from .summary import Entry, entries_of, runnable, stem_columns, undefined_notes
+from .value_notes import value_notes
 
 NOTHING = "–"
 
@@ -80,7 +81,13 @@ def score_grid(rows: Sequence[Score], recipe: Recipe, metric: str) -> Grid:
         title=_title(recipe, metric),
         columns=("method", *stems, "mean", "rank", "mixture", "tracks"),
         rows=tuple(lines),
-        notes=(*_interval_notes(entries), *_rank_notes(groups), *_failures(entries), *undefined_notes(rows, recipe)),
+        notes=(
+            *_interval_notes(entries),
+            *_rank_notes(groups),
+            *_failures(entries),
+            *undefined_notes(rows, recipe),
+            *value_notes(rows, recipe, metric),
+        ),
         muted=tuple(entry.is_reference for entry in entries),
     )
 
