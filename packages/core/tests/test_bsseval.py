@@ -109,8 +109,8 @@ def test_a_common_gain_changes_nothing(gain: float):
 @pytest.mark.parametrize("mode", [False, True])
 def test_swapping_sources_swaps_rows(mode: bool):
     r, e = scene(3)
-    plain = bss_eval(r, e, window=WINDOW, hop=WINDOW, framewise_filters=mode)
-    swapped = bss_eval(r[::-1], e[::-1], window=WINDOW, hop=WINDOW, framewise_filters=mode)
+    plain = bss_eval(r, e, window=WINDOW, hop=WINDOW, filters_len=128, framewise_filters=mode)
+    swapped = bss_eval(r[::-1], e[::-1], window=WINDOW, hop=WINDOW, filters_len=128, framewise_filters=mode)
     assert largest_difference(plain, BssEval(*(x[::-1] for x in swapped[:4]), plain.permutation)) < 1e-8
 
 
@@ -136,9 +136,10 @@ def test_appended_zeros_that_complete_no_window_change_nothing():
 @pytest.mark.parametrize("hop", [WINDOW, 1500, 5000.5])
 def test_threads_do_not_change_results(hop: float):
     r, e = scene()
-    one = bss_eval(r, e, window=WINDOW, hop=hop, threads=1)
+    one = bss_eval(r, e, window=WINDOW, hop=hop, filters_len=256, threads=1)
     assert all(
-        np.array_equal(x, y) for x, y in zip(one, bss_eval(r, e, window=WINDOW, hop=hop, threads=3), strict=True)
+        np.array_equal(x, y)
+        for x, y in zip(one, bss_eval(r, e, window=WINDOW, hop=hop, filters_len=256, threads=3), strict=True)
     )
 
 
@@ -157,13 +158,13 @@ def test_v3_is_v4_on_each_window_as_a_track():
 
 def test_pieces_and_kept_windows_do_not_change_results(monkeypatch: pytest.MonkeyPatch):
     r, e = scene(samples=21_000)
-    whole = bss_eval(r, e, window=9000, hop=7000)
-    inside = bss_eval(r, e, window=np.inf, hop=np.inf)
+    whole = bss_eval(r, e, window=9000, hop=7000, filters_len=128)
+    inside = bss_eval(r, e, window=np.inf, hop=np.inf, filters_len=128)
     monkeypatch.setattr("sepkit.evaluation.bsseval.windows.PIECE_SAMPLES", 2048)
-    assert largest_difference(whole, bss_eval(r, e, window=9000, hop=7000)) < 1e-9
-    assert largest_difference(inside, bss_eval(r, e, window=np.inf, hop=np.inf)) < 1e-9
+    assert largest_difference(whole, bss_eval(r, e, window=9000, hop=7000, filters_len=128)) < 1e-9
+    assert largest_difference(inside, bss_eval(r, e, window=np.inf, hop=np.inf, filters_len=128)) < 1e-9
     monkeypatch.setattr("sepkit.evaluation.bsseval.engine.KEPT_BYTES", 1)
-    assert largest_difference(whole, bss_eval(r, e, window=9000, hop=7000)) < 1e-9
+    assert largest_difference(whole, bss_eval(r, e, window=9000, hop=7000, filters_len=128)) < 1e-9
 
 
 def test_signals_may_be_read_in_blocks():
@@ -186,7 +187,7 @@ def test_signals_may_be_read_in_blocks():
 def test_types_and_layouts_do_not_matter(tmp_path: Path):
     torch = pytest.importorskip("torch")
     r, e = scene()
-    plain = bss_eval(r, e, window=WINDOW, hop=WINDOW)
+    plain = bss_eval(r, e, window=WINDOW, hop=WINDOW, filters_len=64)
     np.save(tmp_path / "r.npy", r)
     others = [
         (r.transpose(2, 1, 0).copy().transpose(2, 1, 0), e),
@@ -196,9 +197,9 @@ def test_types_and_layouts_do_not_matter(tmp_path: Path):
         (r.astype(np.float32), e.astype(np.float32)),
     ]
     for given in others:
-        assert largest_difference(plain, bss_eval(*given, window=WINDOW, hop=WINDOW)) < 1e-8
-    flat = bss_eval(r[..., 0], e[..., 0], window=WINDOW, hop=WINDOW)
-    assert largest_difference(flat, bss_eval(r[..., :1], e[..., :1], window=WINDOW, hop=WINDOW)) == 0
+        assert largest_difference(plain, bss_eval(*given, window=WINDOW, hop=WINDOW, filters_len=64)) < 1e-8
+    flat = bss_eval(r[..., 0], e[..., 0], window=WINDOW, hop=WINDOW, filters_len=64)
+    assert largest_difference(flat, bss_eval(r[..., :1], e[..., :1], window=WINDOW, hop=WINDOW, filters_len=64)) == 0
 
 
 def test_one_source_has_no_interference():
