@@ -174,6 +174,6 @@ function scaleOf(values) {
 function roundTimes(first, last) {
   const step = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300].find(candidate => (last - first) / candidate <= 10) ?? 600;
   const times = [];
-  for (let time = Math.ceil(first / step) * step; time <= last; time += step) times.push(time);
+  for (let time = Math.ceil(first / step) * step; time <= last - 0.02 * (last - first); time += step) times.push(time); // none is cut by the edge
   return times;
 }
