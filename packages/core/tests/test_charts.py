@@ -120,7 +120,7 @@ def test_nothing_on_the_front_is_beaten_and_all_else_is(points: list[Point], hig
 
 def test_names_overlap_neither_each_other_nor_points():
     rng = np.random.default_rng(0)
-    points = [(float(x), float(y)) for x, y in zip(rng.uniform(60, 640, 20), rng.uniform(30, 270, 20), strict=True)]
+    points = [(float(x), float(y)) for x, y in zip(rng.uniform(220, 480, 20), rng.uniform(60, 240, 20), strict=True)]
     points[1] = (points[0][0] + 3.0, points[0][1] + 2.0)
     names = [f"method_{index}" for index in range(20)]
     rooms = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -45,7 +46,7 @@ class Grid:
         for index, column in enumerate(self.columns):
             table.add_column(column, justify="left" if index == 0 else "right", no_wrap=index == 0)
         for row, muted in zip(self.rows, self.muted, strict=True):
-            table.add_row(*(escape(cell.text) for cell in row), style="dim" if muted else None)
+            table.add_row(*(escape(_narrow(cell.text)) for cell in row), style="dim" if muted else None)
         return table
 
     def markdown(self) -> str:
@@ -112,7 +113,7 @@ def compare_grid(rows: Sequence[Score], recipe: Recipe, metric: str, against: st
             if pivot is not None and entry is not pivot:
                 lines.append(_compared(group, entry, pivot))
                 muted.append(entry.is_reference)
-    columns = ("method", "against", "difference", "p corrected", "p sign flip", "p Wilcoxon", "tracks", "verdict")
+    columns = ("method", "against", "difference", "p Holm", "p sign flip", "p Wilcoxon", "tracks", "verdict")
     wanted = "" if higher_is_better(metric) else "; less is better"
     return Grid(
         title=f"Differences in {_title(recipe, metric)}",
@@ -169,6 +170,11 @@ def _failures(entries: Sequence[Entry]) -> list[str]:
         for entry in entries
         for reason, count in entry.reasons.items()
     ]
+
+
+def _narrow(text: str) -> str:
+    """An interval as one word, so that a narrow terminal breaks the line before it, not within."""
+    return re.sub(r"(?<=\d), (?=[-+]?\d)", ",", text)
 
 
 def _title(recipe: Recipe, metric: str) -> str:
