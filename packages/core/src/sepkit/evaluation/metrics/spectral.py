@@ -94,7 +94,7 @@ def _stft_loss(s: Array, e: Array, size: int, hop: int, window_samples: int) -> 
         ps, pe = np.maximum(power_s, MRSTFT_LEAST_POWER), np.maximum(power_e, MRSTFT_LEAST_POWER)
         error = error + reduce((np.sqrt(ps) - np.sqrt(pe)) ** 2, "... c n f -> ...", "sum")
         norm = norm + reduce(ps, "... c n f -> ...", "sum")
-        log_error = log_error + reduce(np.abs(np.log(ps) - np.log(pe)) / 2, "... c n f -> ...", "sum")
+        log_error = log_error + reduce(np.abs(np.log(ps / pe)) / 2, "... c n f -> ...", "sum")
         count += ps.shape[-3] * ps.shape[-2] * ps.shape[-1]
     return np.asarray(np.sqrt(error / norm) + log_error / count)
 
