@@ -217,7 +217,7 @@ def _explanation(verdict: Verdict, tracks: int, differing: int, pairs: int, leve
     if verdict == "no difference":
         return f"the same on all {tracks} track(s)"
     if verdict == "underpowered":
-        which = f"{tracks} tracks" if differing == tracks else f"{differing} differing tracks of {tracks}"
+        which = f"{tracks} track{'s' * (tracks != 1)}" if differing == tracks else f"{differing} differing tracks of {tracks}"
         among = f" among {pairs} pairs" if pairs > 1 else ""
         return f"underpowered: {which} cannot show a difference at {100 * level:g} %{among}"
     return verdict
