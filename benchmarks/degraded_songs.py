@@ -19,6 +19,7 @@ from .degradations import DEGRADATIONS, Degradation, Samples
 
 Truth = Literal["original", "matched"]
 SEPARATOR = "@"
+SILENT = 1e-6  # of the mixture's energy
 
 
 class Condition(NamedTuple):
@@ -135,6 +136,20 @@ def excerpts(songs: Dataset, seconds: float | None) -> Dataset:
         mixture = None if song.mixture_is_sum else song.load_mixture(start, length)
         excerpt = track_in_memory(song.name, stems, song.sample_rate, mixture)
         tracks.append(replace(excerpt, complete=song.is_complete()))
+    return Dataset(songs.name, tracks, songs.split, songs.notes)
+
+
+def sounding(songs: Dataset) -> Dataset:
+    """The songs without stems that lie 60 dB or more below their mixture, as if they had none.
+
+    A score of a stem that is not there is some -90 dB and says nothing, and one of them rules a mean over songs.
+    """
+    tracks = []
+    for song in songs:
+        whole = float(song.mixture.square().sum())
+        heard = [stem for stem in song.stems if float(song.load(stem).square().sum()) > SILENT * whole]
+        complete = song.is_complete()
+        tracks.append(replace(song, stems=tuple(heard), complete=complete) if heard else song)
     return Dataset(songs.name, tracks, songs.split, songs.notes)
 
 

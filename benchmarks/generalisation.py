@@ -33,7 +33,7 @@ from sepkit.evaluation.statistics import mean_interval
 from sepkit.partial_files import replacing
 
 from .claims_runs import parse_data
-from .degraded_songs import excerpts
+from .degraded_songs import excerpts, sounding
 from .domains import KINDS, Domain, open_domains
 from .generalisation_page import draw, markdown
 from .score_points import ScorePoint, matrix, notes_of, numbers_of, stem_rows, stems_behind
@@ -91,13 +91,15 @@ def run(
             dataset="", seed=seed, quality=quality, device=device, budget_seconds=budget_per_track, fresh=fresh,
             save_stems=save_stems,
         )  # fmt: skip
-        rows = {}
+        rows, known = {}, []
         for domain, songs in opened:
             if songs is not None:
-                cut = excerpts(songs[: limit or len(songs)], seconds)
+                cut = sounding(excerpts(songs[: limit or len(songs)], seconds))
+                domain = domain.model_copy(update={"songs": len(cut)})
                 label = f"{domain.spec}{f', {seconds:g} s' if seconds else ''}"
                 here = settings.model_copy(update={"dataset": label})
                 rows[domain.name] = _evaluate(chosen, cut, how, out / domain.name, here)
+            known.append(domain)
     except SepkitError as error:
         print_error(str(error))
         raise typer.Exit(exit_codes.USAGE) from error
@@ -107,7 +109,7 @@ def run(
         command=" ".join(["python -m benchmarks.generalisation", *sys.argv[1:]]),
         settings={**settings.model_dump(mode="json"), "recipe": recipe, "seconds": seconds, "limit": limit},
         machine=machine_facts(),
-        domains=tuple(domain for domain, _ in opened),
+        domains=tuple(known),
         points=tuple(points_of(rows, how)),
         notes=tuple(f"{name}: {note}" for name, own in rows.items() for note in notes_of(own, how)),
     )

@@ -35,7 +35,7 @@ from sepkit.partial_files import replacing
 from sepkit.registry import list_separators
 
 from .degradations import VERSION, Degradation, find_degradations
-from .degraded_songs import Truth, degraded_songs, excerpts, only, own_stems
+from .degraded_songs import Truth, degraded_songs, excerpts, only, own_stems, sounding
 from .robustness_page import draw, markdown
 from .robustness_points import Point, points_of
 from .score_points import notes_of
@@ -93,7 +93,7 @@ def run(
         chosen, how = choose_methods(methods, checkpoint or ()), find_recipe(recipe)
         kinds = find_degradations(degradation)
         songs = open_dataset(data, split)
-        songs = excerpts(songs[: limit or len(songs)], seconds)
+        songs = sounding(excerpts(songs[: limit or len(songs)], seconds))
         settings = RunSettings(
             dataset=f"{dataset_label(data, split)}{f', {seconds:g} s' if seconds else ''}, degraded, v{VERSION}",
             seed=seed,

@@ -232,6 +232,16 @@ def test_a_method_that_leaves_stems_out_gets_its_own_mixture_spoilt() -> None:
     assert float(snr_db) == pytest.approx(10.0, abs=0.01)
 
 
+def test_a_stem_that_does_not_sound_is_not_there() -> None:
+    stems = {name: made_songs(1)[0].load(name) for name in ("vocals", "drums", "bass")}
+    quiet = track_in_memory("x", {**stems, "drums": 0 * stems["drums"], "bass": 1e-5 * stems["bass"]}, 8000)
+    [kept] = module("degraded_songs").sounding(Dataset("x", [quiet]))
+    assert kept.stems == ("vocals",)
+    assert kept.is_complete()
+    silent = track_in_memory("x", {"vocals": torch.zeros(1, 9)}, 8000)
+    assert module("degraded_songs").sounding(Dataset("x", [silent]))[0].stems == ("vocals",)
+
+
 def test_excerpts_are_the_middle_of_songs() -> None:
     songs = module("degraded_songs")
     [short] = songs.excerpts(made_songs(1), 0.1)
