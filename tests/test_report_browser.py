@@ -169,10 +169,12 @@ def press(browser: Any, key: str) -> None:
 
 
 def play(browser: Any) -> None:
-    """Play, and wait until something can be heard to move."""
+    """Play in a loop, so that a slow machine does not come to the end, and wait until the position moves."""
     if not state(browser)["playing"]:
         click(browser, "button.play")
     until(lambda: state(browser)["playing"] and state(browser)["position"] > 0.02)
+    if state(browser)["loop"] is None:
+        press(browser, "l")
 
 
 def level(browser: Any) -> float:
@@ -234,7 +236,7 @@ def test_every_player_plays(browser: Any, track: str) -> None:
             assert before["words"] == (name if name == "mixture" else f"{stem}: {name}")
             heard = level(browser)
             assert heard > expected if name == "mixture" else heard == pytest.approx(expected, rel=0.35)
-            assert state(browser)["position"] > before["position"] or state(browser)["position"] < 0.5
+            assert state(browser)["position"] != before["position"]
         browser.execute_script(
             "document.querySelector('.seek').value = 0;"
             "document.querySelector('.seek').dispatchEvent(new Event('input'))"

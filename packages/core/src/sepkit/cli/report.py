@@ -9,7 +9,6 @@ import typer
 
 from .terminal import print_note
 
-
 OPTIONS = {"excerpt_seconds": "excerpt", "budget_megabytes": "max-megabytes"}
 """Fields of the page's options that are called otherwise on the command line."""
 
@@ -44,8 +43,8 @@ def report(
         options = PageOptions.model_validate({**given, "budget_megabytes": max_megabytes})
     except ValidationError as error:
         first = error.errors()[0]
-        option = OPTIONS.get(first["loc"][0], first["loc"][0])
-        raise OptionError(f"--{option}: {first['msg']}, and {first['input']!r} was given.") from error
+        name = str(first["loc"][0])
+        raise OptionError(f"--{OPTIONS.get(name, name)}: {first['msg']}, and {first['input']!r} was given.") from error
     path = out or (runs[0] / "report.html" if len(runs) == 1 else Path("report.html"))
     written = write_report(runs, path, options, print_note)
     for note in written.notes:
