@@ -259,7 +259,7 @@ def test_a_method_that_is_the_same_differs_nowhere():
     assert (comparison.verdict, comparison.explanation) == ("no difference", "the same on all 2 track(s)")
     few = np.arange(8.0)
     [comparison] = rank({"a": few, "b": np.where(few < 2, few - 1, few)}).comparisons
-    assert "2 differing tracks of 8 cannot show" in comparison.explanation
+    assert "2 differing of 8 tracks cannot show" in comparison.explanation
 
 
 def test_only_common_tracks_and_stems_are_compared():

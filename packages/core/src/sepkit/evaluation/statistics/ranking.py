@@ -217,7 +217,8 @@ def _explanation(verdict: Verdict, tracks: int, differing: int, pairs: int, leve
     if verdict == "no difference":
         return f"the same on all {tracks} track(s)"
     if verdict == "underpowered":
-        which = f"{tracks} track{'s' * (tracks != 1)}" if differing == tracks else f"{differing} differing tracks of {tracks}"
+        every = f"{tracks} track{'s' * (tracks != 1)}"
+        which = every if differing == tracks else f"{differing} differing of {every}"
         among = f" among {pairs} pairs" if pairs > 1 else ""
         return f"underpowered: {which} cannot show a difference at {100 * level:g} %{among}"
     return verdict
