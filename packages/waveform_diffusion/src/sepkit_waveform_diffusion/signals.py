@@ -13,6 +13,7 @@ from einops import rearrange, reduce, repeat
 from torch import Tensor
 
 from sepkit.diffusion import blend
+from sepkit.diffusion.noise_sources import NoiseSource
 
 from .cold import in_own_dtype, restart, way_back
 from .network import ColdNetwork
@@ -61,11 +62,12 @@ def target_estimates(
     *,
     known: Tensor | None = None,
     from_level: int = 0,
+    deviation: NoiseSource | None = None,
 ) -> Iterator[Tensor]:
     """The targets b (k c) t after each step, at their own level; updates in float64 as in the reference.
 
     With the estimate `known`, of the same shape, the way begins at step `from_level`, at the state that training would
-    have made of it: sqrt(alpha_bar) known + sqrt(1 - alpha_bar) mixture.
+    have made of it: sqrt(alpha_bar) known + sqrt(1 - alpha_bar) mixture. `deviation`: see `cold.way_back`.
     """
     model = network.model
     mixtures = repeat(mixture.double(), "b c t -> b (k c) t", k=len(model.targets))
@@ -83,6 +85,7 @@ def target_estimates(
         steps=settings.steps,
         first=first,
         gain=gain,
+        deviation=deviation,
     )
     heard = where_heard(mixture)
     for estimate, gained in islice(ways, settings.stop_after):
