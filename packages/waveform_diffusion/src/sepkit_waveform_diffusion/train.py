@@ -25,7 +25,7 @@ from sepkit.training.validation import Validation, check_choice
 from .config import SCHEDULES, ColdConfig, ColdModel
 from .loss import ColdLoss, LossWeights
 from .network import ColdNetwork, new_network
-from .presets import PRESETS
+from .presets import PRESETS, preset_model
 from .separator import CONFIG_VERSION, NAME, separator_info
 from .settings import ColdSettings
 from .signals import separate_signals
@@ -99,7 +99,14 @@ TRAIN_DEFAULT = TrainConfig(
     loss=LossWeights(cross_entropy=1.0, relative=4.0),
 )
 
-TRAIN_PRESETS = {"train_ismir22": TRAIN_ISMIR22, "train_default": TRAIN_DEFAULT}
+# The second network of the shipped checkpoint, at the same budget: what `wiener="two_models"` listens to.
+TRAIN_ACCOMPANIMENT = TRAIN_DEFAULT.model_copy(update={"model": preset_model("cold_unet", "beta_100", "accompaniment")})
+
+TRAIN_PRESETS = {
+    "train_ismir22": TRAIN_ISMIR22,
+    "train_default": TRAIN_DEFAULT,
+    "train_accompaniment": TRAIN_ACCOMPANIMENT,
+}
 
 
 def train(config: TrainConfig, out: Path, *, stop_after: int | None = None) -> FitResult:
