@@ -25,7 +25,7 @@ ROUND_OFF = 20 * float(np.finfo(float).eps)
 def energies(
     correlations: Array, levels: Levels, found: Projections, pairs: list[tuple[int, int]]
 ) -> tuple[Array, Flags]:
-    """Energies of the five parts, and which pairs of which windows need more accuracy than this: n p 5 and n p.
+    """Energies of the five parts, and which of them need more accuracy than this: n p 5 both.
 
     correlations: n y x k of windows.
     """
@@ -49,7 +49,7 @@ def energies(
             scale[:, p, part] = (level @ np.sqrt((one * one).sum(0)).sum(1)) ** 2
         scale[:, p, 4] = scale[:, p, 3] + of_estimate
     doubtful = (values < ROUND_OFF / ACCURACY * scale) & (scale > 0)
-    return values, np.asarray(doubtful.any(2))
+    return values, np.asarray(doubtful)
 
 
 def part_filters(found: Projections, pairs: list[tuple[int, int]], pair: int) -> list[Array]:

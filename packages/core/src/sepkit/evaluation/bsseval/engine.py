@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...errors import OptionError
 from .condition import MEANINGLESS
-from .direct import direct_energies
+from .direct import DirectEnergies
 from .energies import energies
 from .levels import Levels, SilenceRule, check_silence, checked_rule, stacked
 from .passes import Material, Sums, in_order, summed, worker_count
@@ -179,17 +179,13 @@ def _accurate(
     """Energies of windows from their correlations, and from the signals where that would not be exact: n p 5."""
     chosen = slice(first, first + len(correlations))
     values, doubtful = energies(correlations, levels.of(chosen), found, material.pairs)
-    doubtful &= ~silent[chosen]
-    windows = np.flatnonzero(doubtful.any(1))
-    wanted = [[int(p) for p in np.flatnonzero(doubtful[n])] for n in windows]
+    doubtful &= ~silent[chosen][..., None]
+    windows = np.flatnonzero(doubtful.any((1, 2)))
     one_reader = isinstance(material.references, Blocks) or isinstance(material.estimates, Blocks)
-    jobs = [
-        partial(direct_energies, material, plan.frames[first + n], found, pairs)
-        for n, pairs in zip(windows, wanted, strict=True)
-    ]
-    again = in_order(jobs, 1 if one_reader else material.threads)
-    for n, pairs, exact in zip(windows, wanted, again, strict=True):
-        values[n, pairs] = exact
+    exactly = DirectEnergies(material, found)
+    jobs = [partial(exactly, plan.frames[first + n], doubtful[n]) for n in windows]
+    for n, exact in zip(windows, in_order(jobs, 1 if one_reader else material.threads), strict=True):
+        values[n] = np.where(doubtful[n], exact, values[n])
     return values
 
 
