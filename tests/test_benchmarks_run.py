@@ -99,7 +99,7 @@ def test_a_method_that_cannot_run_is_a_visible_row_and_a_failing_exit(first):
 def test_the_tables_have_scores_and_costs_of_everyone(first):
     result, out = first
     summary = (out / "summary.md").read_text()
-    assert "| method | vocals | accompaniment | mean | mixture | tracks |" in summary
+    assert "| method | vocals | accompaniment | mean | rank | mixture | tracks |" in summary
     assert "| shares | dedicated | 12,345 | ? | 3 | no |" in summary
     for name in ("shares", "mixture", "ideal_ratio_mask", "sdr_mdx", "sdr_bss4_median", "peak MB", "s per s"):
         assert name in result.stdout

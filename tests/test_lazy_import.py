@@ -23,13 +23,19 @@ def cpu_seconds(*command: str) -> float:
     return min(once() for _ in range(RUNS))
 
 
+@pytest.fixture(scope="module")
+def needed_seconds() -> float:
+    """What the command line's own libraries take on this machine: its speed is measured against theirs."""
+    return cpu_seconds("-c", "import pydantic.main, typer.rich_utils, rich.table, rich.markdown")
+
+
 @pytest.mark.parametrize(
-    ("command", "limit_seconds"),
-    [(("-c", "import sepkit"), 0.3), (("-m", "sepkit", "list"), 0.5), (("-m", "sepkit", "--help"), 0.5)],
+    ("command", "times"),
+    [(("-c", "import sepkit"), 0.6), (("-m", "sepkit", "list"), 2.2), (("-m", "sepkit", "--help"), 2.2)],
     ids=["import sepkit", "sepkit list", "sepkit --help"],
 )
-def test_it_is_quick(command: tuple[str, ...], limit_seconds: float) -> None:
-    assert cpu_seconds(*command) < limit_seconds
+def test_it_takes_little_more_than_its_libraries(command: tuple[str, ...], times: float, needed_seconds: float) -> None:
+    assert cpu_seconds(*command) < times * needed_seconds
 
 
 def test_listing_the_methods_of_this_repository_imports_none_of_them() -> None:
