@@ -1,1 +1,1 @@
-"""Mixture-conditioned waveform diffusion (arXiv 2511.21342): a generator that is shown what to look for in the mixture."""
+"""Mixture-conditioned waveform diffusion (arXiv 2511.21342): a generator told what to look for in the mixture."""

@@ -43,9 +43,7 @@ class Transformer(nn.Module):
     def __init__(self, channels: int, width: int, layers: int, heads: int):
         super().__init__()
         self.enter, self.leave = nn.Conv1d(channels, width, 1), nn.Conv1d(width, channels, 1)
-        self.attentions = nn.ModuleList(
-            SelfAttention(width, heads, width // heads, rotary=True) for _ in range(layers)
-        )
+        self.attentions = nn.ModuleList(SelfAttention(width, heads, width // heads, rotary=True) for _ in range(layers))
         self.forwards = nn.ModuleList(
             nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
             for _ in range(layers)

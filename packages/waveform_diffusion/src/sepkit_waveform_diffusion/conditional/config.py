@@ -26,7 +26,7 @@ class GeneratorConfig(Frozen):
     widths: tuple[int, ...] = (32, 64, 128, 128, 256, 256, 512)
     blocks: tuple[int, ...] = (1, 1, 1, 2, 2, 2, 2)
     attention: AttentionConfig = AttentionConfig(head_features=32)
-    time_features: int = Field(default=256, ge=2)
+    time_features: int = Field(default=128, ge=2)
     groups: int = Field(default=8, ge=1)  # of the norms
 
 
@@ -35,7 +35,7 @@ class ConditionerConfig(Frozen):
 
     entry_width: int = Field(default=128, ge=1)
     widths: tuple[int, ...] = (128, 256, 512, 512, 1024, 1024, 2048)
-    attention: AttentionConfig = AttentionConfig()
+    attention: AttentionConfig = AttentionConfig(heads=2)
     layers: int = Field(default=6, ge=0)
     transformer_width: int = Field(default=512, ge=2)
     groups: int = Field(default=8, ge=1)

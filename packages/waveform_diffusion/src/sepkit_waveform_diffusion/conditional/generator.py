@@ -20,9 +20,10 @@ class Generator(nn.Module):
         self.config = config
         shown = config.state_features + (config.mixture_features if config.gated else 0)
         outputs = config.state_features * (3 if config.gated else 1)
-        self.entry = nn.Conv1d(shown, config.generator.entry_width, 3, padding=1)
+        kernel = 1 if config.bands else 3  # a lapped frame has its neighbours in it
+        self.entry = nn.Conv1d(shown, config.generator.entry_width, kernel, padding=kernel // 2)
         self.unet = _unet(config)
-        self.leave = nn.Conv1d(config.generator.entry_width, outputs, 3, padding=1)
+        self.leave = nn.Conv1d(config.generator.entry_width, outputs, kernel, padding=kernel // 2)
 
     def forward(self, state: Tensor, t: Tensor, condition: Condition) -> Tensor:
         shown = torch.cat([state, condition.mixture], dim=1) if self.config.gated else state
@@ -51,9 +52,8 @@ def _unet(config: ConditionalConfig) -> nn.Module:
         return SelfAttention(channels, own.attention.heads, own.attention.head_features)
 
     def items(level: int) -> list[Any]:
-        deep = config.deep(level)
-        block = [ResnetItem, ModulationItem]
-        return [*block, InjectChannelsItem, attention_item] + (own.blocks[level] - 1) * [*block, attention_item] if deep else own.blocks[level] * block
+        once = [InjectChannelsItem, attention_item] if config.deep(level) else []
+        return [ResnetItem, ModulationItem, *once, *(own.blocks[level] - 1) * [ResnetItem, ModulationItem]]
 
     blocks = [
         XBlock(channels=width, factor=factor, context_channels=width, items=items(i))

@@ -29,7 +29,7 @@ class ConditionalNetwork(nn.Module):
     def condition(self, mixture: Tensor) -> Condition:
         """What the generator is told about mixtures b c t, the same for every step."""
         frames = self.frames(mixture)
-        return self.conditioner(frames, self._shown(frames))  # type: ignore[no-any-return]
+        return self.conditioner(frames, self._shown(frames))
 
     def velocity(self, state: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """States b s c t -> velocities b s c t."""
