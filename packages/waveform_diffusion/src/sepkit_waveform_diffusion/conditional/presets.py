@@ -1,4 +1,4 @@
-"""Named networks: the paper's, and one that two CPU cores can run and train."""
+"""Named networks: the paper's, one that two CPU cores can run and train, and a tiny one."""
 
 from __future__ import annotations
 
@@ -28,6 +28,30 @@ PRESETS: dict[str, ConditionalConfig] = {
         gated=True,
         compression=0.3,
         level="mixture",
+    ),
+    # everything the paper's networks have, at a size for tests and dry runs
+    "tiny": ConditionalConfig(
+        sample_rate=8000,
+        audio_channels=1,
+        factors=(2, 1, 4),
+        deepest=2,
+        generator=GeneratorConfig(
+            entry_width=4,
+            widths=(4, 4, 8),
+            blocks=(1, 1, 2),
+            attention=AttentionConfig(heads=2, head_features=4),
+            time_features=8,
+            groups=2,
+        ),
+        conditioner=ConditionerConfig(
+            entry_width=4,
+            widths=(4, 8, 8),
+            attention=AttentionConfig(heads=2, head_features=4),
+            layers=1,
+            transformer_width=8,
+            groups=2,
+        ),
+        window_seconds=0.25,
     ),
 }
 DEFAULT_PRESET = "small"
