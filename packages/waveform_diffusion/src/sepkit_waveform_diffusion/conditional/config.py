@@ -26,6 +26,7 @@ class GeneratorConfig(Frozen):
     widths: tuple[int, ...] = (32, 64, 128, 128, 256, 256, 512)
     blocks: tuple[int, ...] = (1, 1, 1, 2, 2, 2, 2)
     attention: AttentionConfig = AttentionConfig(head_features=32)
+    fourier_features: int = Field(default=1024, ge=2, multiple_of=2)  # of the level's t, with learned frequencies
     time_features: int = Field(default=128, ge=2)
     groups: int = Field(default=8, ge=1)  # of the norms
 

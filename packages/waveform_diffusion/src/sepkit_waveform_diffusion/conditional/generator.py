@@ -22,17 +22,27 @@ class Generator(nn.Module):
         outputs = config.state_features * (3 if config.gated else 1)
         kernel = 1 if config.bands else 3  # a lapped frame has its neighbours in it
         self.entry = nn.Conv1d(shown, config.generator.entry_width, kernel, padding=kernel // 2)
+        self.time = _time_features(config)
         self.unet = _unet(config)
         self.leave = nn.Conv1d(config.generator.entry_width, outputs, kernel, padding=kernel // 2)
 
     def forward(self, state: Tensor, t: Tensor, condition: Condition) -> Tensor:
         shown = torch.cat([state, condition.mixture], dim=1) if self.config.gated else state
-        hidden = self.unet(self.entry(shown), time=t, channels=condition.embeddings)
+        hidden = self.unet(self.entry(shown), features=self.time(t), channels=condition.embeddings)
         found: Tensor = self.leave(hidden)
         if not self.config.gated:
             return found
         added, of_state, of_mixture = found.chunk(3, dim=1)
         return added + of_state * state + of_mixture * condition.mixture.repeat(1, len(self.config.targets), 1)
+
+
+def _time_features(config: ConditionalConfig) -> nn.Module:
+    """t (b) -> b d: random Fourier features, then three layers; the library's own two share one set of weights."""
+    from a_unet import NumberEmbedder
+
+    own = config.generator
+    layers = [nn.Sequential(nn.GELU(), nn.Linear(own.time_features, own.time_features)) for _ in range(2)]
+    return nn.Sequential(NumberEmbedder(own.time_features, own.fourier_features), *layers, nn.GELU())
 
 
 def _unet(config: ConditionalConfig) -> nn.Module:
@@ -41,8 +51,7 @@ def _unet(config: ConditionalConfig) -> nn.Module:
     Time is lengthened by transposed convolutions with kernel = stride, as the paper has it, and attention is PyTorch's
     fused one: the library's keeps all pairs of frames in memory.
     """
-    # loaded here: it brings torchaudio, which listing methods must not wait for
-    from a_unet import TimeConditioningPlugin
+    # loaded here: it brings torchaudio, for which reading a config must not wait
     from a_unet.apex import InjectChannelsItem, ModulationItem, ResnetItem, SkipModulate, XBlock
     from audio_diffusion_pytorch import XUNet
 
@@ -59,7 +68,7 @@ def _unet(config: ConditionalConfig) -> nn.Module:
         XBlock(channels=width, factor=factor, context_channels=width, items=items(i))
         for i, (width, factor) in enumerate(zip(own.widths, config.factors, strict=True))
     ]
-    built: nn.Module = TimeConditioningPlugin(XUNet)(
+    built: nn.Module = XUNet(
         dim=1,
         in_channels=own.entry_width,
         out_channels=own.entry_width,
