@@ -47,7 +47,8 @@ def test_it_is_the_same_function(
         with torch.inference_mode():
             wanted = network(state, torch.tensor([step, step]), mixture)
             found = fused(state, torch.tensor([step, step]), mixture)
-        torch.testing.assert_close(found, wanted, atol=2e-6 * float(wanted.abs().max()), rtol=0)
+        # the state is of order 1, so rounding is of that order too where the output nearly cancels
+        torch.testing.assert_close(found, wanted, atol=2e-6 * max(1.0, float(wanted.abs().max())), rtol=0)
 
 
 def test_the_reference_s_size_in_double_precision_is_equal_to_the_last_digits() -> None:

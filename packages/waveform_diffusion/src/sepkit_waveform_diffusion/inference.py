@@ -68,38 +68,42 @@ class FusedWaveNet(nn.Module):
             return torch.stack([self._one(item, int(number) - 1) for item in state.to(self.taps.dtype)])
 
     def _one(self, state: Tensor, step: int) -> Tensor:
-        """c t -> c t for the step at that index."""
+        """c t -> c t for the step at that index. Inside, time comes first: a stretch is then one piece of memory."""
         length_samples = state.shape[-1]
         stretch = STRETCH_SAMPLES if state.device.type == "cpu" else length_samples
-        u = torch.addmm(self.input_bias, self.input_weight, state).relu_()
+        u = torch.addmm(self.input_bias, rearrange(state, "c t -> t c"), self.input_weight).relu_()
         grown, total = torch.empty_like(u), torch.zeros_like(u)
+        room = u.new_empty(min(stretch, length_samples), 2 * self.width)  # fresh pages cost more than they look
         for layer in range(len(self.dilations)):
             for begin in range(0, length_samples, stretch):
                 end = min(begin + stretch, length_samples)
-                gated = self._gated(u, layer, step, begin, end)
-                total[:, begin:end].addmm_(self.skip[layer], gated)
+                gated = self._gated(u, layer, step, begin, end, room[: end - begin])
+                total[begin:end].addmm_(gated, self.skip[layer])
                 if layer < len(self.residual):
-                    torch.addmm(u[:, begin:end], self.residual[layer], gated, out=grown[:, begin:end])
+                    torch.addmm(u[begin:end], gated, self.residual[layer], out=grown[begin:end])
             u, grown = grown, u
-        hidden = torch.addmm(self.hidden_bias, self.hidden_weight, total.add_(self.skip_bias)).relu_()
-        return torch.addmm(self.output_bias, self.output_weight, hidden)
+        hidden = torch.addmm(self.hidden_bias, total.add_(self.skip_bias), self.hidden_weight).relu_()
+        found = torch.addmm(self.output_bias, hidden, self.output_weight)
+        return rearrange(found, "t c -> c t")
 
-    def _gated(self, u: Tensor, layer: int, step: int, begin: int, end: int) -> Tensor:
-        """(tanh / 2) · sigmoid of the dilated convolution at begin..end: w t."""
-        dilation, length_samples = self.dilations[layer], u.shape[-1]
+    def _gated(self, u: Tensor, layer: int, step: int, begin: int, end: int, y: Tensor) -> Tensor:
+        """(tanh / 2) · sigmoid of the dilated convolution at begin..end, worked out in y: t w."""
+        dilation, length_samples = self.dilations[layer], len(u)
         before, centre, after = self.taps[layer]
         bias_before, bias, bias_after = self.biases[step, layer]
-        y = torch.addmm(bias, centre, u[:, begin:end])
+        torch.addmm(bias, u[begin:end], centre, out=y)
         first = min(max(dilation, begin), end)  # the first sample whose tap before lies inside
-        y[:, first - begin :].addmm_(before, u[:, first - dilation : end - dilation] if first < end else u[:, :0])
+        if first < end:
+            y[first - begin :].addmm_(u[first - dilation : end - dilation], before)
         if first > begin:
-            y[:, : first - begin].sub_(bias_before)
+            y[: first - begin].sub_(bias_before)
         stop = max(min(length_samples - dilation, end), begin)
-        y[:, : stop - begin].addmm_(after, u[:, begin + dilation : stop + dilation] if stop > begin else u[:, :0])
+        if stop > begin:
+            y[: stop - begin].addmm_(u[begin + dilation : stop + dilation], after)
         if stop < end:
-            y[:, stop - begin :].sub_(bias_after)
+            y[stop - begin :].sub_(bias_after)
         y.sigmoid_()
-        return y[: self.width].sub_(0.5).mul_(y[self.width :])  # tanh(x) = 2 sigmoid(2 x) - 1
+        return y[:, : self.width].sub_(0.5).mul_(y[:, self.width :])  # tanh(x) = 2 sigmoid(2 x) - 1
 
 
 class _Rebuilt:
@@ -115,8 +119,8 @@ class _Rebuilt:
         shrink = [math.sqrt(0.5) ** i for i in range(len(layers))]
         # the gate's first half is asked for sigmoid(2 x), and gives half of its tanh
         doubled = torch.cat([torch.full((network.config.channels,), 2.0), torch.ones(network.config.channels)])
-        kernels = [rearrange(layer.dilated_conv.weight, "o i k -> k o i") for layer in layers]
-        kernels = [doubled.double()[:, None] * kernel for kernel in kernels]
+        doubled = doubled.double()
+        kernels = [doubled * rearrange(layer.dilated_conv.weight, "o i k -> k i o") for layer in layers]
         self.taps = torch.stack([scale * kernel for scale, kernel in zip(shrink, kernels, strict=True)])
         self.biases = torch.stack(
             [_biases(layer, kernel, doubled, constant) for layer, kernel, constant in
@@ -139,19 +143,19 @@ def _constants(network: WaveNet, layers: list[ResidualLayer], shrink: list[float
     for layer, projection, scale in zip(layers, projections, shrink, strict=True):
         constants.append(projection + scale * bias)
         if layer.residual_projection is not None:
-            bias = bias + _matrix(layer.residual_projection)[1][:, 0] / scale
+            bias = bias + _matrix(layer.residual_projection)[1] / scale
     return constants
 
 
 def _biases(layer: ResidualLayer, kernel: Tensor, doubled: Tensor, constant: Tensor) -> Tensor:
-    """Of the tap before, of the whole convolution, and of the tap after: T 3 o 1."""
+    """Of the tap before, of the whole convolution, and of the tap after: T 3 o."""
     assert layer.dilated_conv.bias is not None
-    before, centre, after = einsum(kernel, constant, "k o i, t i -> k t o")
+    before, centre, after = einsum(kernel, constant, "k i o, t i -> k t o")
     whole = doubled * layer.dilated_conv.bias + before + centre + after
-    return rearrange([before, whole, after], "k t o -> t k o 1")
+    return rearrange([before, whole, after], "k t o -> t k o")
 
 
 def _matrix(conv: nn.Conv1d) -> tuple[Tensor, Tensor]:
-    """Weight (o i) and bias (o 1) of a convolution of kernel size 1."""
+    """Weight (i o) and bias (o) of a convolution of kernel size 1, for states with time first."""
     assert conv.bias is not None
-    return rearrange(conv.weight, "o i 1 -> o i").contiguous(), rearrange(conv.bias, "o -> o 1")
+    return rearrange(conv.weight, "o i 1 -> i o").contiguous(), conv.bias
