@@ -65,11 +65,9 @@ def grid(kind: str) -> list[Point]:
     """The settings of a grid by its name: paper, full (every combination of its values), or quick."""
     if kind == "paper":
         return list(PUBLISHED)
-    steps: tuple[int, ...] = (1, 2)
-    etas: tuple[float, ...] = (0.0, 0.4)
-    cutoffs: tuple[float, ...] = (0.0, 600.0)
-    if kind == "full":
-        steps, etas, cutoffs = ((20, 50, 100), (0.0, 0.2, 0.4, 0.8), (0.0, 600.0, 2000.0, 5000.0))
+    if kind == "quick":
+        return [Point(1, 0.0, 0.0), Point(2, 0.0, 0.0), Point(2, 0.4, 0.0), Point(2, 0.4, 600.0)]
+    steps, etas, cutoffs = (20, 50, 100), (0.0, 0.2, 0.4, 0.8), (0.0, 600.0, 2000.0, 5000.0)
     return [Point(t, eta, cutoff) for t in steps for eta in etas for cutoff in (cutoffs if eta else (0.0,))]
 
 

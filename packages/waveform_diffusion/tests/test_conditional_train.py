@@ -25,7 +25,14 @@ from sepkit_waveform_diffusion.conditional.train import TRAIN_PRESETS, first_net
 
 RATE = 8000
 MODEL = ConditionalConfig(
-    **{**PRESETS["tiny"].model_dump(), "bands": 16, "gated": True, "compression": 0.3, "level": "mixture"}
+    **{
+        **PRESETS["tiny"].model_dump(),
+        "factors": (1, 2, 2),
+        "bands": 16,
+        "gated": True,
+        "compression": 0.3,
+        "level": "mixture",
+    }
 )
 
 

@@ -33,7 +33,7 @@ PRESETS: dict[str, ConditionalConfig] = {
     "tiny": ConditionalConfig(
         sample_rate=8000,
         audio_channels=1,
-        factors=(2, 1, 4),
+        factors=(8, 1, 2),
         deepest=2,
         generator=GeneratorConfig(
             entry_width=4,
