@@ -27,10 +27,12 @@ from sepkit.host import HostedSeparator
 from sepkit.partial_files import replacing
 from sepkit_waveform_diffusion.conditional.separator import ConditionalSeparator, build
 
+from .claims_schema import read_ledger
 from .sampler_ablation_page import markdown, plot
 
 RESULTS = Path(__file__).parent / "results"
 RECIPE, METRIC = "sdx23", "sdr_mdx"
+LEDGER_TABLE = "dmx25-sampling"
 QUICK_SECONDS = 1.0
 
 
@@ -42,29 +44,20 @@ class Point(NamedTuple):
     cutoff_hz: float
 
 
-# What the paper publishes, as SDR in dB: its best network, trained on private data, on MUSDB18-HQ.
-PUBLISHED = {
-    Point(20, 0.0, 0.0): 6.86,
-    Point(20, 0.2, 0.0): 6.85,
-    Point(20, 0.2, 600.0): 6.97,
-    Point(20, 0.2, 2000.0): 7.36,
-    Point(20, 0.2, 5000.0): 7.55,
-    Point(20, 0.4, 5000.0): 8.26,
-    Point(50, 0.2, 0.0): 7.17,
-    Point(50, 0.4, 0.0): 7.25,
-    Point(50, 0.4, 600.0): 7.59,
-    Point(50, 0.4, 2000.0): 8.64,
-    Point(50, 0.4, 5000.0): 8.77,
-    Point(50, 0.8, 5000.0): 8.33,
-    Point(100, 0.4, 5000.0): 8.52,
-    Point(100, 0.8, 5000.0): 7.20,
-}
+def published() -> dict[Point, float]:
+    """What the paper says, from the ledger: SDR in dB of its best network, trained on private data, on MUSDB18-HQ."""
+    found = {}
+    for row in read_ledger().tables_by_id[LEDGER_TABLE].rows:
+        steps, eta, cutoff = (row.settings[name] for name in Point._fields)
+        if row.values[0] is not None:
+            found[Point(int(steps), float(eta), float(cutoff or 0))] = row.values[0]
+    return found
 
 
 def grid(kind: str) -> list[Point]:
     """The settings of a grid by its name: paper, full (every combination of its values), or quick."""
     if kind == "paper":
-        return list(PUBLISHED)
+        return list(published())
     if kind == "quick":
         return [Point(1, 0.0, 0.0), Point(2, 0.0, 0.0), Point(2, 0.4, 0.0), Point(2, 0.4, 600.0)]
     steps, etas, cutoffs = (20, 50, 100), (0.0, 0.2, 0.4, 0.8), (0.0, 600.0, 2000.0, 5000.0)
@@ -131,11 +124,11 @@ def report_of(arguments: argparse.Namespace) -> dict[str, Any]:
         raise OptionError(f"--seeds is {arguments.seeds}; wanted 1 or more.")
     base = build(untrained=True, preset="tiny") if arguments.quick else build(checkpoint=arguments.checkpoint)
     tracks = synthetic_set(1, seconds=QUICK_SECONDS) if arguments.quick else list(open_dataset(arguments.test, "test"))
-    results = []
+    results, paper = [], published()
     for point in grid(arguments.grid):
         print(f"T = {point.steps}, eta = {point.eta:g}, cutoff {point.cutoff_hz:g} Hz …", flush=True)
         scores = measured(base, point, tracks, arguments.seeds, arguments.runs)
-        results.append({**point._asdict(), "scores": scores, "published": PUBLISHED.get(point)})
+        results.append({**point._asdict(), "scores": scores, "published": paper.get(point)})
     settings = {name: getattr(arguments, name) for name in ("test", "grid", "seeds", "quick")}
     return {
         "results": results,

@@ -84,7 +84,7 @@ class Conditioner(nn.Module):
         )
         self.transformer = (
             Transformer(own.widths[-1], own.transformer_width, own.layers, own.attention.heads)
-            if own.layers
+            if own.attention and own.layers
             else nn.Identity()
         )
         self.decode = nn.ModuleList(self._blocks(i, width) for i, width in enumerate(own.widths))
@@ -102,8 +102,10 @@ class Conditioner(nn.Module):
 
     def _blocks(self, level: int, width: int) -> nn.Sequential:
         own = self.config.conditioner
-        attention = [SelfAttention(width, own.attention.heads, own.attention.head_features)]
-        return nn.Sequential(Block(width, own.groups), *(attention if self.config.deep(level) else []))
+        block = nn.Sequential(Block(width, own.groups))
+        if own.attention and self.config.deep(level):
+            block.append(SelfAttention(width, own.attention.heads, own.attention.head_features))
+        return block
 
     def forward(self, mixture: Tensor, shown: Tensor) -> Condition:
         x, skipped = self.entry(shown), []

@@ -32,11 +32,14 @@ class GeneratorConfig(Frozen):
 
 
 class ConditionerConfig(Frozen):
-    """The autoencoder that looks at the mixture; `layers` are those of the transformer at its bottleneck."""
+    """The autoencoder that looks at the mixture; `layers` are those of the transformer at its bottleneck.
+
+    Without `attention` there is neither attention nor transformer.
+    """
 
     entry_width: int = Field(default=128, ge=1)
     widths: tuple[int, ...] = (128, 256, 512, 512, 1024, 1024, 2048)
-    attention: AttentionConfig = AttentionConfig(heads=2)
+    attention: AttentionConfig | None = AttentionConfig(heads=2)
     layers: int = Field(default=6, ge=0)
     transformer_width: int = Field(default=512, ge=2)
     groups: int = Field(default=8, ge=1)
@@ -81,7 +84,7 @@ class ConditionalConfig(Frozen):
             uneven = [width for width in (part.entry_width, *part.widths) if width % part.groups]
             if uneven:
                 raise ValueError(f"the width {uneven[0]} is no multiple of groups, {part.groups}")
-        if self.conditioner.transformer_width % (2 * self.conditioner.attention.heads):
+        if self.conditioner.attention and self.conditioner.transformer_width % (2 * self.conditioner.attention.heads):
             raise ValueError("transformer_width must be a multiple of twice the conditioner's heads")
         if len(set(self.targets)) != len(self.targets):
             raise ValueError(f"targets name a stem twice: {', '.join(self.targets)}")

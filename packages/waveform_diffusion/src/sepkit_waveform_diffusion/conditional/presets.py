@@ -6,6 +6,8 @@ from .config import AttentionConfig, ConditionalConfig, ConditionerConfig, Gener
 
 PRESETS: dict[str, ConditionalConfig] = {
     "paper": ConditionalConfig(),
+    # the paper's smaller one, without attention and transformer in the conditioner
+    "paper_plain": ConditionalConfig(conditioner=ConditionerConfig(attention=None)),
     "small": ConditionalConfig(
         sample_rate=22_050,
         bands=256,
