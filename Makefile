@@ -12,6 +12,7 @@ projects := $(wildcard packages/*/pyproject.toml)
 uv := $(shell command -v uv 2>/dev/null)
 # both installers read the same two files; uv is the quicker one
 install := $(if $(uv),$(uv) pip install --python $(bin)/python,$(bin)/python -m pip install --disable-pip-version-check)
+uninstall := $(if $(uv),$(uv) pip uninstall --python $(bin)/python,$(bin)/python -m pip uninstall --disable-pip-version-check -y)
 
 .PHONY: help demo test lint format bench docs lock clean distclean
 .DELETE_ON_ERROR:
@@ -64,12 +65,14 @@ $(bin)/python:
 	|| { rm -rf .venv; echo "$(PYTHON) made no virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
 
 # A stamp holds the seconds that the installation took. The build backend comes first, at its pinned version, because
-# pip applies constraints to what it installs and not to the environments in which it builds.
+# pip applies constraints to what it installs and not to the environments in which it builds. data-science-types, which
+# a-unet asks for and nothing imports, goes at once: its type stubs of numpy 1 hide numpy's own from mypy.
 .venv/.installed: requirements.txt constraints.txt $(projects) | $(bin)/python
 	@echo "Installing into .venv (the default torch for Linux brings CUDA, some 5 GB; README.md has the CPU-only way)"
 	@start=$$(date +%s); \
 	$(install) --quiet -c constraints.txt setuptools \
 	&& $(install) --no-build-isolation -c constraints.txt -r requirements.txt \
+	&& $(uninstall) data-science-types \
 	&& seconds=$$(($$(date +%s) - start)) && echo $$seconds > $@ && echo "Installed in $$seconds s."
 
 .venv/.installed-%: requirements-%.txt .venv/.installed
