@@ -26,8 +26,8 @@ demo: .venv/.installed ## every method on the embedded demo songs: a table, stem
 	echo "The demo took $$(($$(date +%s) - start)) s; the installation, done before it, took $$(cat .venv/.installed) s."; \
 	exit $$status
 
-test: .venv/.installed-dev ## the default test suite
-	$(bin)/python -m pytest $(ARGS)
+test: .venv/.installed-dev ## the default test suite, a process for each core
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(bin)/python -m pytest -n auto --dist loadscope $(ARGS)
 
 lint: .venv/.installed-dev ## style, formatting and types
 	$(bin)/ruff check .
