@@ -71,7 +71,8 @@ def htdemucs() -> Separate:
     model = HTDemucs(stems, bottom_channels=512, t_layers=5, segment=Fraction(39, 5)).eval()
 
     def separate(mixture: Tensor) -> Tensor:
-        return cast(Tensor, apply_model(model, mixture[None], shifts=0, split=True, overlap=0.25)[0])
+        found: Tensor = apply_model(model, mixture[None], shifts=0, split=True, overlap=0.25)[0]
+        return found
 
     return separate
 
