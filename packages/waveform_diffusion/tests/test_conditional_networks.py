@@ -92,6 +92,15 @@ def test_every_embedding_reaches_the_way_down_and_the_way_up() -> None:
     assert len(wide) == 2 * network.config.deepest
 
 
+def test_signals_keep_their_digits_in_mixed_precision() -> None:
+    x = noise(1, 2, 300)
+    with torch.autocast("cpu", torch.bfloat16):
+        frames = to_frames(x, 16, 1)
+        back = to_waveform(frames.bfloat16(), 16, 300)
+    torch.testing.assert_close(to_waveform(frames, 16, 300), x, atol=1e-5, rtol=0)
+    assert back.dtype == torch.float32
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_everything_in_both_networks_learns(kind: str) -> None:
     network = new_network(tiny(**KINDS[kind]), 0)

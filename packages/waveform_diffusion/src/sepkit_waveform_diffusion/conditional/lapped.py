@@ -23,7 +23,8 @@ def to_frames(x: Tensor, bands: int | None, multiple: int) -> Tensor:
     count = math.ceil(length_samples / bands) + 1
     count += -count % multiple
     padded = F.pad(x, (bands, count * bands - length_samples))
-    frames = F.conv1d(rearrange(padded, "b c t -> (b c) 1 t"), _basis(bands).to(x), stride=bands)
+    with torch.autocast(x.device.type, enabled=False):  # signals keep their digits where networks may lose them
+        frames = F.conv1d(rearrange(padded, "b c t -> (b c) 1 t"), _basis(bands).to(padded), stride=bands)
     return rearrange(frames, "(b c) k n -> b (c k) n", b=len(x))
 
 
@@ -32,7 +33,9 @@ def to_waveform(frames: Tensor, bands: int | None, length_samples: int) -> Tenso
     if bands is None:
         return frames[..., :length_samples]
     flat = rearrange(frames, "b (c k) n -> (b c) k n", k=bands)
-    x = F.conv_transpose1d(flat, _basis(bands).to(frames), stride=bands)
+    flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
+    with torch.autocast(frames.device.type, enabled=False):
+        x = F.conv_transpose1d(flat, _basis(bands).to(flat), stride=bands)
     return rearrange(x, "(b c) 1 t -> b c t", b=len(frames))[..., bands : bands + length_samples]
 
 
