@@ -269,7 +269,11 @@ def test_a_run_writes_its_page_by_itself(tmp_path: Path):
     rows = [*load_run(run).rows, row("<b>", stem=EVERY_STEM, value=None, reason="it broke", view=(), truth="")]
     grids = write_results(run, rows, [RECIPE], {"dataset": "demo & more"})
     page = (run / "index.html").read_text()
-    assert len(grids) == 2
+    assert [grid.title for grid in grids] == [
+        "sdr_mdx, dB, mean over tracks",
+        "Differences in sdr_mdx, dB, mean over tracks",
+        "Cost",
+    ]
     assert "demo &amp; more" in page
     assert "&lt;b&gt; has no score on 1 of 1 track(s): it broke" in page
     assert "<b>" not in page.split("<body>")[1].split("</h2>")[1].split("<h3>")[1]

@@ -27,6 +27,15 @@ def partial_path(path: Path) -> Path:
     return path.with_name(f".{path.stem[:50]}.partial-{os.getpid()}-{next(_serial)}{path.suffix}")
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write a UTF-8 text file that is there in full or not at all; an older one is replaced, missing folders are made.
+
+    Raises what `replacing` does.
+    """
+    with replacing(path, overwrite=True) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def replacing(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a hidden name to write to; rename it to `path` on a clean exit, remove it on any exception.

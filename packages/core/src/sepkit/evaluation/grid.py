@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ..errors import UnknownNameError, nearest
 from .metric_facts import higher_is_better, unit
-from .ranks import RankedEntries, ranked_groups
+from .ranks import RankedEntries, comparable, ranked_groups
 from .recipe import Recipe
 from .score import Score
 from .statistics import LEVEL, Interval
@@ -48,6 +48,18 @@ class Grid:
         for row, muted in zip(self.rows, self.muted, strict=True):
             table.add_row(*(escape(_narrow(cell.text)) for cell in row), style="dim" if muted else None)
         return table
+
+    def briefly(self, columns: Sequence[str]) -> Grid:
+        """Only these columns, no reference points, and the first note: what a terminal has room for."""
+        kept = [index for index, column in enumerate(self.columns) if column in columns]
+        rows = [row for row, muted in zip(self.rows, self.muted, strict=True) if not muted]
+        return Grid(
+            self.title,
+            tuple(self.columns[index] for index in kept),
+            tuple(tuple(row[index] for index in kept) for row in rows),
+            self.notes[:1],
+            (False,) * len(rows),
+        )
 
     def markdown(self) -> str:
         """For a file, notes included."""
@@ -125,6 +137,19 @@ def compare_grid(rows: Sequence[Score], recipe: Recipe, metric: str, against: st
             *_rank_notes(groups),
         ),
         muted=tuple(muted),
+    )
+
+
+def has_rivals(rows: Sequence[Score], recipe: Recipe, metric: str) -> bool:
+    """Whether there are two methods, reference points aside, that differences can be shown of."""
+    groups = comparable(entries_of(rows, recipe, metric))
+    return any(sum(not entry.is_reference for entry in group) > 1 for group in groups)
+
+
+def costs_known(rows: Sequence[Score]) -> bool:
+    """Whether anything is known of what the methods took or are: of stems that were only given, nothing is."""
+    return any(
+        row.cost.compute_seconds is not None or row.cost.over_budget or row.facts.parameters is not None for row in rows
     )
 
 

@@ -42,17 +42,21 @@ class RankedEntries:
 
 
 def ranked_groups(entries: Sequence[Entry], metric: str) -> list[RankedEntries]:
-    """Entries grouped by what their mean is over, each group ranked for itself.
+    """The groups of `comparable`, each ranked for itself; reference points are ranked among the methods."""
+    return [_ranked(group, metric) for group in comparable(entries)]
+
+
+def comparable(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """Entries grouped by what their mean is over; those without any score are in no group.
 
     Means over different stems, or over stems of different mixtures, are different quantities: no test orders them.
-    Reference points are ranked among the methods. Entries without any score are in no group.
     """
     groups: dict[tuple[frozenset[str], frozenset[str]], list[Entry]] = {}
     for entry in entries:
         if entry.scores:
             own = frozenset() if entry.mixture == "full" else frozenset(entry.view)
             groups.setdefault((frozenset(entry.parts), own), []).append(entry)
-    return [_ranked(group, metric) for group in groups.values()]
+    return list(groups.values())
 
 
 def _ranked(entries: list[Entry], metric: str) -> RankedEntries:

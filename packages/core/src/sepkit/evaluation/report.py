@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .grid import Grid, cost_grid, score_grid
+from ..partial_files import write_text
+from .grid import Grid, compare_grid, cost_grid, costs_known, has_rivals, score_grid
 from .page.runs import ReportRun, load_run
 from .page.writing import PageOptions, Progress, Written, write_page
 from .recipe import Recipe
 from .score import Score
 
 __all__ = ["PageOptions", "Written", "write_report", "write_results"]
+
+BRIEF = ("method", "against", "difference", "p Holm", "tracks", "verdict")  # of the differences, on a terminal
 
 
 def write_report(
@@ -41,16 +44,28 @@ def write_results(
 ) -> list[Grid]:
     """Write OUT/summary.md and OUT/index.html from rows, and return the tables to print, costs last.
 
-    The files have every metric of every recipe, the returned tables only each recipe's first. `facts` is shown as is.
-    The page also has the sound and the windows' scores that the run left in OUT, as much as its size allows.
+    The files have every metric of every recipe, the returned tables only each recipe's first; where several methods
+    were scored, the differences between them follow its scores. Costs are returned even where none are known, and the
+    files then leave them out. `facts` is shown as is. The page also has the sound and the windows' scores that the run
+    left in OUT, as much as its size allows.
     """
-    every = {(recipe.name, m): score_grid(rows, recipe, m) for recipe in recipes for m in recipe.metrics}
+    every = {(recipe.name, m): _grids(rows, recipe, m) for recipe in recipes for m in recipe.metrics}
     costs = cost_grid(rows, recipes[0], budget_seconds)
+    shown = [grid for grids in every.values() for grid in grids] + ([costs] if costs_known(rows) else [])
     lines = [f"- {name}: {value}" for name, value in facts.items()]
     sources = [f"- `{', '.join(recipe.metrics)}`: {recipe.source}" for recipe in recipes]
-    parts = ["# Evaluation", "\n".join(lines), *(grid.markdown() for grid in (*every.values(), costs))]
-    text = "\n\n".join([*parts, "## Definitions", "\n".join(sources)])
-    (out / "summary.md").write_text(text + "\n", encoding="utf-8")
+    parts = ["# Evaluation", "\n".join(lines), *(grid.markdown() for grid in shown)]
+    write_text(out / "summary.md", "\n\n".join([*parts, "## Definitions", "\n".join(sources)]) + "\n")
     run = ReportRun(out.resolve().name, out, rows, recipes, facts, budget_seconds=budget_seconds)
     write_page(out / "index.html", [run], options or PageOptions())
-    return [*(every[(recipe.name, recipe.metrics[0])] for recipe in recipes), costs]
+    printed = []
+    for recipe in recipes:
+        scores, *differences = every[(recipe.name, recipe.metrics[0])]
+        printed += [scores, *(grid.briefly(BRIEF) for grid in differences)]
+    return [*printed, costs]
+
+
+def _grids(rows: Sequence[Score], recipe: Recipe, metric: str) -> list[Grid]:
+    """Scores, and differences where there is something to compare."""
+    found = [score_grid(rows, recipe, metric)]
+    return [*found, compare_grid(rows, recipe, metric)] if has_rivals(rows, recipe, metric) else found

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ..charts import Point, Tracks, box_plot, quality_compute_plot
-from ..grid import NOTHING, Cell, Grid, cost_grid, score_grid
+from ..grid import NOTHING, Cell, Grid, compare_grid, cost_grid, costs_known, has_rivals, score_grid
 from ..metric_facts import higher_is_better, unit
 from ..recipe import Recipe, split_overlapping
 from ..score import Score
@@ -30,9 +30,9 @@ def section_html(
     if pairs:
         parts += [_chooser(pairs), *(_panel(rows, recipe, metric, colours) for recipe, metric in pairs)]
         budget = next((run.budget_seconds for run in section.runs if run.budget_seconds is not None), None)
+        if costs_known(rows):
+            parts += ["<h3>What it costs</h3>", grid_html(cost_grid(rows, recipes[0], budget), level=0)]
         parts += [
-            "<h3>What it costs</h3>",
-            grid_html(cost_grid(rows, recipes[0], budget), level=0),
             "<h3>Tracks</h3>",
             grid_html(_tracks_grid(section, recipes[0]), level=0, links=keys, heard=heard),
             "<h3>Definitions</h3>",
@@ -105,8 +105,17 @@ def _panel(rows: Sequence[Score], recipe: Recipe, metric: str, colours: Mapping[
     charts = "".join(f'<figure class="chart">{chart}</figure>' for chart in _charts(rows, recipe, metric, colours))
     return (
         f'<div class="panel" data-metric="{escape(recipe.name)} {escape(metric)}">'
-        f'{grid_html(score_grid(rows, recipe, metric))}<div class="charts">{charts}</div></div>'
+        f"{grid_html(score_grid(rows, recipe, metric))}{_differences(rows, recipe, metric)}"
+        f'<div class="charts">{charts}</div></div>'
     )
+
+
+def _differences(rows: Sequence[Score], recipe: Recipe, metric: str) -> str:
+    """Folded, since the ranks above say the same in short; nothing where there is only one method."""
+    if not has_rivals(rows, recipe, metric):
+        return ""
+    grid = compare_grid(rows, recipe, metric)
+    return f'<details class="differences"><summary>{escape(grid.title)}</summary>{grid_html(grid, level=0)}</details>'
 
 
 def _charts(rows: Sequence[Score], recipe: Recipe, metric: str, methods: Mapping[str, str]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DatasetError
+from ..grid import costs_known
 from ..out_folder import stems_folder
 from ..recipe import RECIPES, Recipe
 from ..reference_points import REFERENCE_POINTS
@@ -202,9 +203,10 @@ def _facts(rows: Sequence[Score], content: Mapping[str, Any]) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "dataset": ", ".join(dict.fromkeys(row.dataset for row in rows)),
         "tracks": len({row.track for row in rows}),
-        "quality": ", ".join(dict.fromkeys(row.quality for row in rows)),
-        "seed": ", ".join(dict.fromkeys(str(row.seed) for row in rows)),
     }
+    if costs_known(rows):  # stems that were only given were made by nobody knows what settings
+        facts["quality"] = ", ".join(dict.fromkeys(row.quality for row in rows))
+        facts["seed"] = ", ".join(dict.fromkeys(str(row.seed) for row in rows))
     machine, versions = content.get("machine") or {}, content.get("versions") or {}
     if machine.get("processor"):
         facts["processor"] = f"{machine['processor']}, {machine.get('cores')} cores"
