@@ -7,8 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sepkit.errors import AudioError
-from sepkit.evaluation.metrics import sdr_bss4, sdr_mdx, si_sdr, si_sdri_windows, windows
+from sepkit.errors import AudioError, OptionError
+from sepkit.evaluation.metrics import (
+    bleed_fullness,
+    l1_freq,
+    log_wmse,
+    mrstft,
+    sdr_bss4,
+    sdr_mdx,
+    si_sdr,
+    si_sdri_windows,
+    windows,
+)
 
 RATE = 22_050
 
@@ -136,3 +146,58 @@ def test_silent_windows_are_undefined_for_all_stems_or_for_their_own_only():
     assert own.tolist() == [[False, True, False, False], [False, False, False, True]]
     perfect = sdr_bss4(s, s, **framing)
     assert np.isposinf(perfect[:, 0]).all()
+
+
+ALL_METRICS = {
+    "sdr_mdx": sdr_mdx,
+    "si_sdr": si_sdr,
+    "sdr_bss4": lambda s, e: sdr_bss4([s], [e], window_samples=1000, hop_samples=1000),
+    "si_sdri": lambda s, e: si_sdri_windows([s], [e], s, 8000, window_seconds=0.5, hop_seconds=0.5),
+    "l1_freq": l1_freq,
+    "mrstft": mrstft,
+    "bleed_fullness": lambda s, e: bleed_fullness(s, e, 8000),
+    "log_wmse": lambda s, e: log_wmse(s, e, s, 8000),
+}
+
+
+@pytest.mark.parametrize("name", ALL_METRICS)
+def test_one_rule_for_what_no_metric_takes(name: str):
+    metric = ALL_METRICS[name]
+    s = 0.1 * np.random.default_rng(0).standard_normal((2, 4000))
+    spoilt = s.copy()
+    metric(s, 0.9 * s)
+    spoilt[1, 7] = np.nan
+    endless = s.copy()
+    endless[0, 3], endless[0, 4] = np.inf, -np.inf
+    pcm = np.round(32767 * np.clip(s, -1, 1)).astype(np.int16)
+    for bad, told in (
+        (pcm, "divide 16-bit PCM by 32768"),
+        (s + 0j, "complex"),
+        (spoilt, "NaN"),
+        (endless, "NaN"),
+        (s[:, :0], "at least one"),
+        (s[0], "c t"),
+        (s.T, "transpose"),
+    ):
+        with pytest.raises(AudioError, match=told):
+            metric(bad, bad)
+    if name not in ("log_wmse", "si_sdri"):  # whose mixture is the reference here
+        with pytest.raises(AudioError, match="estimate"):
+            metric(s, spoilt)
+
+
+def test_what_is_no_sample_rate_or_window_is_refused():
+    s = 0.1 * np.random.default_rng(0).standard_normal((2, 4000))
+    for rate in (0, -1, float("nan")):
+        for metric in (
+            lambda rate: bleed_fullness(s, s, rate),
+            lambda rate: log_wmse(s, s, s, rate),
+            lambda rate: si_sdri_windows([s], [s], s, rate, window_seconds=1, hop_seconds=1),
+        ):
+            with pytest.raises(OptionError, match="sample rate"):
+                metric(rate)
+    for window, hop in ((1.0, 2.0), (1.0, 0.0)):
+        with pytest.raises(OptionError, match="hop"):
+            si_sdri_windows([s], [s], s, 8000, window_seconds=window, hop_seconds=hop)
+    with pytest.raises(AudioError, match="an estimate for each"):
+        si_sdri_windows([s, s], [s], s, 8000, window_seconds=1, hop_seconds=1)

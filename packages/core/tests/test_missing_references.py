@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,12 +71,20 @@ def test_what_a_song_has_all_of():
 
     def complete(names: str, mixture: torch.Tensor | None, **told: object) -> bool:
         track = track_in_memory("song", {name: stems.get(name, noise(9)) for name in names.split()}, RATE, mixture)
-        return Track(**{**vars(track), **told}).is_complete()
+        return replace(track, **told).is_complete()
 
     assert complete("vocals drums", None)
     assert not complete("vocals", whole)
-    assert complete("vocals drums bass other", whole + noise(7))  # by name, whatever mastering did to the mixture
-    assert complete("vocals accompaniment", whole)
+    assert complete("vocals drums bass other", whole)
+    assert complete("vocals drums bass other", 0.5 * whole)  # at whatever level
+    assert complete("vocals drums bass other accompaniment", whole)  # the accompaniment is not counted twice
+    assert not complete("vocals drums bass other", -whole)
+    assert not complete("vocals drums bass other", 0 * whole)
+    assert not complete("vocals drums other", whole)  # no name wins over what one hears
+    assert not complete("vocals accompaniment", whole)  # this accompaniment is another song's
+    assert complete("vocals drums other", None)  # names count where there is no mixture to ask
+    assert not complete("vocals drums bass other", whole + noise(7))  # mastered beyond recognition: the dataset says so
+    assert complete("vocals drums bass other", whole + noise(7), complete=True)
     assert complete("vocals drums", stems["vocals"] + stems["drums"] + 0.05 * noise(7))  # by ear: coding noise
     assert not complete("vocals drums", stems["vocals"] + stems["drums"] + 0.5 * noise(7))
     assert complete("vocals drums", whole, complete=True)  # a dataset may know
@@ -88,6 +97,39 @@ def test_nobody_sums_the_rest_of_a_song_that_lacks_references():
     assert parts_of("accompaniment", PAIR, ("vocals", "violin"), complete=False) == ()
     assert parts_of("other", FOUR, ("vocals", "violin"), complete=False) == ()
     assert parts_of("accompaniment", PAIR, PAIR, complete=False) == ("accompaniment",)
+
+
+def test_a_mixture_at_another_level_is_complete_and_told():
+    stems = {stem: noise(index) for index, stem in enumerate(FOUR)}
+    whole = sum(stems.values())
+    for gain_db, told in ((0.0, None), (0.05, None), (-6.0, "6.0 dB quieter"), (3.0, "3.0 dB louder")):
+        track = track_in_memory("song", stems, RATE, 10 ** (gain_db / 20) * whole)
+        assert track.mixture_fit.level_db == pytest.approx(gain_db, abs=1e-4)
+        assert track.mixture_fit.unexplained < 1e-6
+        assert (track.mixture_fit.note is None) == (told is None)
+        assert told is None or told in track.mixture_fit.note
+        rows = [row for row in scored(track, FOUR, "sdx23", "beyond_sdr").values() if row.stem == "drums"]
+        noted = {row.metric for row in rows if row.note is not None and told in row.note}
+        assert noted == ({row.metric for row in rows} - {"si_sdr"} if told else set())
+    assert track_in_memory("song", stems, RATE).mixture_fit == (0.0, 0.0)
+
+
+def test_a_song_without_its_bass_has_no_accompaniment_although_it_has_an_other():
+    stems = {stem: noise(index) for index, stem in enumerate(FOUR)}
+    whole = sum(stems.values())
+    stems.pop("bass")
+    track = track_in_memory("song", stems, RATE, whole)
+    rows = scored(track, FULL_VIEW, "sdx23", "musdb18")
+    defined = {(stem, metric) for (_, stem, metric), row in rows.items() if row.value is not None}
+    own = ("vocals", "drums", "other")  # a method of four stems means the same by `other`, since bass is one of them
+    assert defined == {(stem, metric) for stem in own for metric in ("sdr_mdx", "sdr_bss4_median")}
+    assert "no reference of accompaniment" in rows["sdx23", "accompaniment", "sdr_mdx"].reason
+    for stems_of_method in (PAIR, ("vocals", "other"), ("vocals", "drums", "other")):
+        view = view_on(stems_of_method, track)
+        assert {"other", "accompaniment"} & set(stems_of_method) <= set(view.absent)
+    assert "no reference of all that is other" in view.why_absent("other")
+    assert "other" not in track.view(("vocals", "other")).stems
+    assert scored(replace(track, complete=True), PAIR, "sdx23")["sdx23", "accompaniment", "sdr_mdx"].value
 
 
 def test_the_view_gives_the_whole_mixture_and_says_what_is_missing(carnatic: Track):
@@ -162,7 +204,7 @@ def test_a_run_on_such_a_track_writes_undefined_rows_and_no_oracle(carnatic: Tra
     assert {row.reason for row in oracle} == {
         "an oracle needs the references of everything in the mixture, and some are missing"
     }
-    assert sorted(file.name for file in (out / "references" / "raga").iterdir()) == ["mixture.wav", "vocals.wav"]
+    assert sorted(file.name for file in (out / "references" / "raga").glob("*.wav")) == ["mixture.wav", "vocals.wav"]
     before = (out / "scores.jsonl").read_bytes()
     evaluate(methods, [carnatic], recipes, out, RunSettings(dataset="test"), Quiet())
     assert (out / "scores.jsonl").read_bytes() == before

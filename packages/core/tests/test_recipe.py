@@ -329,3 +329,39 @@ def test_notes_are_said_once_with_the_tracks_and_methods_they_concern():
     assert note == ("sir_bss4_median, sar_bss4_median on 2 track(s) for a, b: made of round-off (above 1e+12), beware")
     assert value_notes(rows, RECIPES["musdb18"], "sdr_bss4_median") == []
     assert value_notes(rows, RECIPES["sisec18"]) == []
+
+
+def test_a_silent_reference_keeps_the_challenges_number_and_is_told():
+    truth = stems("vocals", "drums", seconds=2)
+    truth["vocals"][:] = 0.0
+    rows = RECIPES["sdx23"].score(truth, stems("vocals", "drums", seconds=2, seed=1), truth["drums"], RATE)
+    vocals, drums = rows
+    assert vocals.value == pytest.approx(float(sdr_mdx(truth["vocals"], stems("vocals", seconds=2, seed=1)["vocals"])))
+    assert vocals.value < -80
+    assert "the reference is silent" in vocals.note
+    assert drums.note is None
+    scores = [Score(method="a", track="1", recipe="sdx23", **columns(row)) for row in rows]
+    [note] = value_notes(scores, RECIPES["sdx23"], "sdr_mdx")
+    assert note.startswith("sdr_mdx on 1 track(s) for a: the reference is silent")
+
+
+def columns(row) -> dict[str, object]:
+    return {key: value for key, value in row._asdict().items() if key != "frames"}
+
+
+def test_recipes_refuse_what_is_no_sound_and_names_that_do_not_meet():
+    truth = stems("vocals", "drums", seconds=1)
+    mixture = truth["vocals"] + truth["drums"]
+    turned = {stem: sound.T for stem, sound in truth.items()}
+    for recipe in RECIPES.values():
+        with pytest.raises(AudioError, match="transpose"):
+            recipe.score(turned, turned, mixture.T, RATE)
+        with pytest.raises(AudioError, match="c t"):
+            recipe.score({"vocals": mixture[0]}, {"vocals": mixture[0]}, mixture[0], RATE)
+        with pytest.raises(AudioError, match=r"no stem in common.*same names"):
+            recipe.score({"vocals": mixture}, {"voice": mixture}, mixture, RATE)
+    pcm = {stem: np.round(32767 * sound).astype(np.int16) for stem, sound in truth.items()}
+    for name in ("sdx23", "beyond_sdr", "msdm_slakh"):
+        for row in RECIPES[name].score(pcm, pcm, sum(pcm.values()), RATE):
+            assert row.value is None
+            assert "divide 16-bit PCM by 32768" in row.reason

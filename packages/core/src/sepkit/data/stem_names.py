@@ -45,19 +45,26 @@ def is_mixture(name: str) -> bool:
     return name.strip().lower() in MIXTURE_NAMES
 
 
+def without_overlap(stems: Sequence[str]) -> tuple[str, ...]:
+    """Stems that have no sound in common: the accompaniment only where no finer stem is part of it."""
+    finer = tuple(stem for stem in stems if stem != "accompaniment")
+    return finer if set(finer) - {"vocals"} else tuple(stems)
+
+
 def parts_of(stem: str, wanted: Iterable[str], present: Sequence[str], *, complete: bool = True) -> tuple[str, ...]:
     """The present stems that sum to `stem` when a set of stems is wanted.
 
     `accompaniment` is all but the vocals; `other` is all that no wanted stem names. Empty where the song has none, and
-    for these two where the present stems are not `complete`: then nobody has all the rest.
+    for these two where the present stems are not `complete`: then nobody has all the rest. An `other` of the song's own
+    counts all the same where it is all the rest that there is and the song lacks a stem that is wanted by name, for
+    that one then is what is missing.
     """
     if stem in present and stem != "other":
         return (stem,)
-    if not complete:
-        return ()
-    if stem == "accompaniment":
+    if stem == "accompaniment" and complete:
         return tuple(name for name in present if name != "vocals")
     if stem == "other":
         named = set(wanted) - {"other", "accompaniment"}
-        return tuple(name for name in present if name not in named and name != "accompaniment")
+        rest = tuple(name for name in present if name not in named and name != "accompaniment")
+        return rest if complete or (rest == ("other",) and not named <= set(present)) else ()
     return ()

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol, overload
 
 import torch
 from torch import Tensor
 
 from ..errors import DatasetError, UnknownNameError, nearest
-from .stem_names import STEMS, parts_of
-
-UNEXPLAINED = 0.01
-"""The share of a mixture's energy that complete stems may leave to coding and mastering."""
+from .mixture_fit import MixtureFit, mixture_fit
+from .stem_names import STEMS, parts_of, without_overlap
 
 
 class StemSource(Protocol):
@@ -83,18 +82,23 @@ class Track:
     def is_complete(self) -> bool:
         """Whether the stems are all that sounds in the mixture, so that what is none of them is silent.
 
-        Unless the dataset says so: yes where the mixture is the stems' sum, and where they are all by name (`other`, or
-        vocals and accompaniment); else where they leave no more than 1 % of the mixture's energy unexplained, for which
-        the song is read. A song with a mixture and vocals alone is not complete: its accompaniment is not known, and
-        the mixture less the vocals is no truth, because recordings bleed and masters are limited.
+        The dataset's word counts first, `complete`. Else yes where the mixture is the stems' sum; where it has a
+        recording of its own, yes where the stems, at the level that fits best, leave no more than 1 % of its energy
+        unexplained, whatever they are called: the song is read for that, once. A song with a mixture and vocals alone
+        is not complete: its accompaniment is not known, and the mixture less the vocals is no truth, because recordings
+        bleed and masters are limited.
         """
         if self.complete is not None:
             return self.complete
-        if self.mixture_is_sum or "other" in self.stems or {"vocals", "accompaniment"} <= set(self.stems):
-            return True
-        mixture = self.mixture
-        rest = mixture - sum((self.load(stem) for stem in self.stems), torch.zeros_like(mixture))
-        return bool(rest.square().sum() <= UNEXPLAINED * mixture.square().sum())
+        return self.mixture_is_sum or self.mixture_fit.complete
+
+    @cached_property
+    def mixture_fit(self) -> MixtureFit:
+        """The mixture held against the sum of the stems: what they leave unexplained, and the difference of levels."""
+        if self.mixture_is_sum:
+            return MixtureFit(0.0, 0.0)
+        first, *rest = without_overlap(self.stems)
+        return mixture_fit(self.mixture, sum((self.load(stem) for stem in rest), self.load(first)))
 
     def view(self, stems: Sequence[str]) -> Track:
         """The same song seen as other stems: `accompaniment` sums all but the vocals, `other` all that is not named.

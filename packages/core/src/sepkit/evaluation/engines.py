@@ -31,14 +31,16 @@ if TYPE_CHECKING:
 Engine = Callable[["Recipe", Sequence[str], Material], list[Measured]]
 
 NEEDS_ALL = "needs the reference and the estimate of every part of the mixture, and some are missing"
+SILENT_REFERENCE = (
+    "the reference is silent: the value says how much sound was left, by the formula's epsilon, and counts in the means"
+)
 
 
 def score_whole_track(recipe: Recipe, stems: Sequence[str], material: Material) -> list[Measured]:
     """One number for each stem and metric, over the whole track."""
     rows = []
     for stem in stems:
-        reference = np.asarray(material.references[stem], dtype=np.float64)
-        estimate = np.asarray(material.estimates[stem], dtype=np.float64)
+        reference, estimate = (_once(group[stem]) for group in (material.references, material.estimates))
         found: dict[str, Measured] = {}
         for names, compute in WHOLE_TRACK.items():
             wanted = [name for name in names if name in recipe.metrics]
@@ -47,6 +49,8 @@ def score_whole_track(recipe: Recipe, stems: Sequence[str], material: Material) 
                 found |= {name: measured(stem, name, float(values[name]), windows=1) for name in wanted}
             except SepkitError as error:
                 found |= {name: Measured(stem, name, None, str(error)) for name in wanted}
+        if "sdr_mdx" in found and found["sdr_mdx"].value is not None and not np.any(reference):
+            found["sdr_mdx"] = found["sdr_mdx"]._replace(note=SILENT_REFERENCE)
         rows += [found[metric] for metric in recipe.metrics]
     return rows
 
@@ -123,6 +127,12 @@ def _check_sounds(stems: Sequence[str], sounds: Sequence[Array], what: str) -> N
     silent = [stem for stem, one in zip(stems, sounds, strict=True) if not np.any(one)]
     if silent:
         raise AudioError(f"museval refuses a track with a silent {what}: {', '.join(silent)}")
+
+
+def _once(sound: Any) -> Any:
+    """Floats in float64 for all metrics at once; anything else as it is, for each metric to say why not."""
+    given = np.asarray(sound)
+    return given.astype(np.float64, copy=False) if given.dtype.kind == "f" else given
 
 
 def _si_sdr(s: Array, e: Array, material: Material) -> Sequence[Any]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.mixture_fit import mixture_fit
+from ..data.stem_names import without_overlap
 from ..errors import AudioError
+from .metrics.signals import check_layout
 
 PAIR = ("vocals", "accompaniment")
 
@@ -54,6 +59,9 @@ class Material:
 
     def __post_init__(self) -> None:
         wanted = tuple(np.shape(self.mixture))
+        if len(wanted) != 2:
+            raise AudioError(f"The mixture has the shape {wanted}; give channels and samples (c t), x[None] of mono.")
+        check_layout(wanted, "mixture")
         for what, group in (("reference", self.references), ("estimate", self.estimates)):
             for stem in self.stems:
                 if tuple(np.shape(group[stem])) != wanted:
@@ -79,6 +87,17 @@ class Material:
             [np.asarray(self.estimates[stem]) for stem in stems],
         )
 
+    @property
+    def level_note(self) -> str | None:
+        """What to say of metrics that see levels, where the references are all that sounds but not the mixture."""
+        key = ("level note",)
+        if key not in self.results:
+            stems = without_overlap(list(self.references)) if self.complete else ()
+            total = reduce(add, (np.asarray(self.references[stem]) for stem in stems)) if stems else None
+            self.results[key] = None if total is None else mixture_fit(self.mixture, total).note
+        note: str | None = self.results[key]
+        return note
+
     def as_pair(self) -> Material:
         """The same track as vocals and accompaniment: the latter is the sum of all other stems where it is not given.
 
@@ -89,14 +108,7 @@ class Material:
         estimates = {stem: self.estimates[stem] for stem in names}
         rest = [stem for stem in self.stems if stem not in PAIR]
         if names == ["vocals"] and self.covered and rest:
-            references["accompaniment"] = _sum(self.references[stem] for stem in rest)
-            estimates["accompaniment"] = _sum(self.estimates[stem] for stem in rest)
+            references["accompaniment"] = reduce(add, self.of(rest)[0])
+            estimates["accompaniment"] = reduce(add, self.of(rest)[1])
         complete = self.covered or (self.complete and len(names) == len(PAIR))
         return Material(references, estimates, self.mixture, self.sample_rate, complete, self.results)
-
-
-def _sum(sounds: Iterable[Any]) -> NDArray[Any]:
-    total: Any = 0
-    for sound in sounds:
-        total = total + np.asarray(sound)
-    return np.asarray(total)

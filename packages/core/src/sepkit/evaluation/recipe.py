@@ -8,10 +8,10 @@ from typing import Any, Literal
 import numpy as np
 
 from ..config import Frozen
-from ..errors import OptionError, SepkitError, UnknownNameError, nearest
+from ..errors import AudioError, OptionError, SepkitError, UnknownNameError, nearest
 from .engines import ENGINES
 from .measured import PAIR, Material, Measured
-from .metrics import SilenceRule
+from .metrics import LEVEL_FREE, SilenceRule
 
 Aggregate = Literal["mean", "median", "window_mean"]
 """Over tracks: plain mean or median of the track scores, or their mean weighted by each track's number of windows."""
@@ -47,9 +47,16 @@ class Recipe(Frozen):
     ) -> list[Measured]:
         """Score the stems that `estimates` and `references` share, which are all that sounds in the mixture.
 
-        Each is c t, the mixture too, all at `sample_rate` Hz and of one length. See `measure`.
+        Each is c t, the mixture too, all at `sample_rate` Hz and of one length. See `measure`. Raises AudioError where
+        shapes differ or are no c t, and where the two have no stem in common.
         """
-        return self.measure(Material(references, estimates, mixture, sample_rate))
+        material = Material(references, estimates, mixture, sample_rate)
+        if not material.stems:
+            given, wanted = (", ".join(group) or "none" for group in (estimates, references))
+            raise AudioError(
+                f"The references ({wanted}) and the estimates ({given}) have no stem in common; give both the same names."
+            )
+        return self.measure(material)
 
     def measure(self, material: Material) -> list[Measured]:
         """Every metric of every stem of the material, in the estimates' order.
@@ -67,9 +74,15 @@ class Recipe(Frozen):
             found.update({stem: scored[stem] for stem in taken})
         reason = f"the recipe {self.name} scores {' and '.join(self.stems or ())} only"
         left_out = [Measured("", metric, None, reason) for metric in self.metrics]
-        return [
+        rows = [
             row for stem in material.stems for row in found.get(stem) or [one._replace(stem=stem) for one in left_out]
         ]
+        return [self._with_level_note(row, material) for row in rows]
+
+    def _with_level_note(self, row: Measured, material: Material) -> Measured:
+        if row.value is None or row.metric in LEVEL_FREE or material.level_note is None:
+            return row
+        return row._replace(note="; ".join(note for note in (row.note, material.level_note) if note))
 
     def _of_each(self, stems: Sequence[str], material: Material) -> dict[str, list[Measured]]:
         if not stems:

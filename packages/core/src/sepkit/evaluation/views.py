@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Literal
 
 from ..data.stem_names import parts_of
@@ -35,11 +37,11 @@ class View:
 
     def truth(self, stem: str, track: Track) -> Tensor:
         """What `stem` should be, as a sum of the track's stems: c t."""
-        return _sum_of(track, self.parts[stem])
+        return reduce(add, map(track.load, self.parts[stem]))
 
     def mixture_of(self, track: Track) -> Tensor:
         """What the method is given: the track's mixture, or the sum of the method's own stems only: c t."""
-        return track.mixture if self.mixture == "full" else _sum_of(track, self._own(track.stems))
+        return track.mixture if self.mixture == "full" else reduce(add, map(track.load, self._own(track.stems)))
 
     @property
     def complete(self) -> bool:
@@ -48,6 +50,8 @@ class View:
 
     def why_absent(self, stem: str) -> str:
         """The reason why there is no truth for a stem."""
+        if self.partial and stem == "other":
+            return "the track has no reference of all that is other, because its references are not all of its mixture"
         if self.partial:
             return f"the track has no reference of {stem}, and its other references are not all of its mixture"
         return f"the track has no {stem}"
@@ -88,11 +92,3 @@ def view_of(stems: Sequence[str], track_stems: Sequence[str], *, complete: bool 
     everything = "other" in stems or {"vocals", "accompaniment"} <= set(stems) or named == set(track_stems)
     covers = complete and named == set(track_stems)
     return View(tuple(stems), parts, absent, "full" if everything else "own", covers, not complete)
-
-
-def _sum_of(track: Track, names: Sequence[str]) -> Tensor:
-    first, *rest = names
-    total = track.load(first)
-    for name in rest:
-        total = total + track.load(name)
-    return total

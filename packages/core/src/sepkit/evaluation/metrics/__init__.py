@@ -1,16 +1,18 @@
 """Metrics as pure functions on arrays; a name carries the definition, because "SDR" alone means four things.
 
 Axes: s stem, c channel, t time, n window. Leading axes `...` are batched over. Everything is computed in float64.
+Samples are floats with full scale at 1: integers, NaN, infinity, empty arrays and axes in another order are refused.
 """
 
 from .msdm_windows import WindowScores, si_sdri_windows, windows
 from .ratios import SilenceRule, sdr_bss4, sdr_mdx, si_sdr
-from .registry import METRICS, Metric
+from .registry import LEVEL_FREE, METRICS, Metric
 from .signals import Array
 from .spectral import BleedFullness, bleed_fullness, bleedless, fullness, l1_freq, mrstft
 from .weighted_error import hearing_filter, log_wmse
 
 __all__ = [
+    "LEVEL_FREE",
     "METRICS",
     "Array",
     "BleedFullness",

@@ -10,8 +10,9 @@ import numpy as np
 from einops import reduce
 from numpy.typing import NDArray
 
+from ...errors import AudioError, OptionError
 from .ratios import si_sdr
-from .signals import Array, pair
+from .signals import Array, check_rate, checked
 
 MSDM_SILENCE = 1.5e-5  # of norm / samples, at the rate below: the reference code's test, which depends on the length
 MSDM_SAMPLE_RATE = 22_050
@@ -35,11 +36,25 @@ def si_sdri_windows(
     below 1.5e-5 at 22,050 Hz; here the same RMS is asked of any rate, so that a threshold does not move with it. The
     mean of `improvement` over all windows is the paper's number (`si_sdri_4s`), the mean over the `active` ones leaves
     out windows in which the stem itself is silent (`si_sdri_4s_active`).
+    Raises AudioError for shapes that differ and for what no metric takes, OptionError for windows with gaps.
     """
-    mixture = np.asarray(mixture)
-    for reference, estimate in zip(references, estimates, strict=True):
-        pair(np.asarray(reference)[..., :0], np.asarray(estimate)[..., :0])
+    check_rate(sample_rate)
     window, hop = round(window_seconds * sample_rate), round(hop_seconds * sample_rate)
+    if not window >= hop >= 1:
+        raise OptionError(
+            f"Windows of {window_seconds} s every {hop_seconds} s at {sample_rate} Hz leave gaps or are empty; give a "
+            "hop of at least a sample and at most the window."
+        )
+    mixture = np.asarray(mixture)
+    if len(references) != len(estimates) or any(np.shape(x) != mixture.shape for x in (*references, *estimates)):
+        shapes = [[np.shape(x) for x in group] for group in (references, estimates)]
+        raise AudioError(
+            f"The references have the shapes {shapes[0]}, the estimates {shapes[1]} and the mixture {mixture.shape}; "
+            "give an estimate for each reference, all of the mixture's shape (c t)."
+        )
+    for what, sounds in (("mixture", [mixture]), ("reference", references), ("estimate", estimates)):
+        for sound in sounds:
+            checked(sound, what)
     improvement, active, kept = [], [], []
     for index, (start, stop) in enumerate(windows(mixture.shape[-1], window, hop)):
         s, e = (np.stack([x[:, start:stop] for x in stems]).astype(np.float64) for stems in (references, estimates))

@@ -6,8 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 from einops import rearrange
+from numpy.typing import NDArray
 
-from .signals import Array, energy, inner, pair
+from ...errors import AudioError
+from .signals import Array, checked, energy, inner, pair
 
 MDX_EPSILON = 1e-7  # of the MDX 2021 and SDX 2023 evaluators; Music-Source-Separation-Training uses 1e-8
 MSDM_EPSILON = 1e-8
@@ -55,10 +57,21 @@ def sdr_bss4(
     where any reference or estimate is silent (its channels sum to zero at every sample), `silent="nan"` only for the
     stem that is (zero in all channels). The last, incomplete window is dropped; a signal of no more than a window is
     one window.
-    Raises AudioError for unequal shapes, and under "museval" for a stem without any sound.
+    Raises AudioError for unequal shapes, for integers as all metrics do, and under "museval" for a stem without any
+    sound.
     Source: Vincent et al. (2006); museval 0.4 (Stoter, Liutkus, Ito 2018) for the windows and the silence rule.
     """
     from ..bsseval import sdr_windows  # brings scipy
 
-    s, e = ([rearrange(np.asarray(one), "c t -> t c") for one in group] for group in (references, estimates))
+    s, e = (
+        [rearrange(_stem(one, what), "c t -> t c") for one in group]
+        for what, group in (("reference", references), ("estimate", estimates))
+    )
     return sdr_windows(s, e, window=window_samples, hop=hop_samples, silent=silent)
+
+
+def _stem(value: Any, what: str) -> NDArray[Any]:
+    found = checked(value, what)
+    if found.ndim != 2:
+        raise AudioError(f"The {what} has the shape {found.shape}; give each stem as channels and samples (c t).")
+    return found

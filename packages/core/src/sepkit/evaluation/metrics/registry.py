@@ -53,3 +53,6 @@ METRICS: dict[str, Metric] = {
         ),
     )
 }
+
+LEVEL_FREE = {"si_sdr", "si_sdri_4s", "si_sdri_4s_active", "sir_bss4_median", "sar_bss4_median"}
+"""Metrics that do not see how loud an estimate is beside its reference."""

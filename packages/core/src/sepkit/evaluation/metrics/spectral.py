@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from einops import rearrange, reduce
 
-from .signals import Array, pair
+from .signals import Array, check_rate, pair
 from .spectra import hann, mel_filters, powers
 
 MRSTFT_RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))  # transform, hop and window in samples
@@ -56,6 +56,7 @@ class BleedFullness(NamedTuple):
 
 def bleed_fullness(reference: Any, estimate: Any, sample_rate: int) -> BleedFullness:
     """Bleedless and fullness from one pair of mel spectrograms: ... c t -> ... each; see `bleedless` and `fullness`."""
+    check_rate(sample_rate)
     s, e = pair(reference, estimate)
     more = _mel_db(e, sample_rate) - _mel_db(s, sample_rate)
     return BleedFullness(*(100 / (1 + _mean_positive(d)) for d in (more, -more)))

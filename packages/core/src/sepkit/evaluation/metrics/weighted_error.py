@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .signals import Array, pair
+from . import signals
+from .signals import Array, check_rate, pair
 
 HEARING_SAMPLE_RATE = 44_100  # everything is brought to this rate, for which the filter was made
 HEARING_DESIGN_SAMPLES, HEARING_TAPS = 8192, 4000
@@ -24,8 +25,9 @@ def log_wmse(reference: Any, estimate: Any, mixture: Any, sample_rate: int) -> A
     Source: log-wmse-audio-quality 0.2 (Nomono 2023), whose definition this follows; the filter is `hearing_filter`.
     torch-log-wmse agrees but for the -68 dB, which it dropped in 1.0.
     """
+    check_rate(sample_rate)
     s, e = pair(reference, estimate)
-    heard = _heard(_at_hearing_rate(np.asarray(mixture, dtype=np.float64), sample_rate))
+    heard = _heard(_at_hearing_rate(signals.signal(mixture, "mixture"), sample_rate))
     level = np.sqrt(np.mean(heard**2, axis=-1))
     difference = _heard(_at_hearing_rate(e - s, sample_rate))
     level = np.broadcast_to(level, difference.shape[:-1])
