@@ -15,7 +15,7 @@ from sepkit.evaluation.ranks import ranked_groups
 from sepkit.evaluation.recipe import RECIPES, Recipe
 from sepkit.evaluation.score import Score
 from sepkit.evaluation.statistics import bootstrap_interval
-from sepkit.evaluation.summary import entries_of
+from sepkit.evaluation.summary import entries_of, undefined_notes
 from sepkit.evaluation.views import FULL_VIEW
 
 FOUR = ("vocals", "drums", "bass", "other")
@@ -192,3 +192,22 @@ def test_an_entry_without_scores_has_no_interval():
     [entry] = entries_of(scores("a", 1.0), MDX, SDR)
     empty = replace(entry, scores={}, mean=None)
     assert (empty.intervals, empty.mean_interval) == ({}, None)
+
+
+def test_every_undefined_metric_is_told_and_tracks_without_a_value_are_not_counted():
+    bss = RECIPES["musdb18"]
+    fields = {"method": "a", "track": "song", "recipe": bss.name, "view": ("vocals",), "stem": "vocals"}
+    rows = [Score(metric="sdr_bss4_median", value=4.0, **fields)]
+    rows += [Score(metric=metric, value=None, reason="no drums", **fields) for metric in bss.metrics[1:]]
+    [note] = undefined_notes(rows, bss)
+    assert note == f"{', '.join(bss.metrics[1:])} of vocals undefined on 1 track(s) for a: no drums"
+    assert undefined_notes(rows, bss, "sdr_bss4_median") == []
+    assert undefined_notes(rows, bss, "sir_bss4_median") == ["vocals undefined on 1 track(s) for a: no drums"]
+    everything = [row.model_copy(update={"value": None, "reason": "no drums"}) for row in rows]
+    assert undefined_notes(everything, bss) == ["vocals undefined on 1 track(s) for a: no drums"]
+    other = Score(metric="sir_bss4_median", value=None, reason="no drums", **{**fields, "track": "another"})
+    assert len(undefined_notes([*rows, other], bss)) == 2  # not the same tracks: told apart
+    for metric, scored in (("sdr_bss4_median", 1), ("sir_bss4_median", 0)):
+        [entry] = entries_of(rows, bss, metric)
+        assert (entry.tracks_scored, entry.tracks) == (scored, 1)
+    assert texts(score_grid(rows, bss, "sir_bss4_median"), "tracks") == ["0/1"]

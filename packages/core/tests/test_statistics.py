@@ -85,7 +85,7 @@ def test_seeds_repeat_and_differ_and_equal_tracks_have_no_width():
     assert bootstrap_interval(x, seed=7) == bootstrap_interval(x, seed=7)
     assert bootstrap_interval(x, seed=7) != bootstrap_interval(x, seed=8)
     for statistic in ("mean", "median", "window_mean"):
-        equal = bootstrap_interval([2.5] * 4, statistic)
+        equal = bootstrap_interval([2.5] * 4, statistic, weights=[1, 2, 3, 4])
         assert (equal.low, equal.estimate, equal.high) == (2.5, 2.5, 2.5)
 
 
@@ -213,15 +213,16 @@ def test_ranks_order_what_is_clear_and_refuse_within_noise():
         "other twin": song + 0.02 + 0.5 * normal(30, seed=16),
         "worst": song - 3 + 0.5 * normal(30, seed=17),
     }
+    weights = dict.fromkeys(scores, np.ones(30))
     for statistic in ("mean", "median", "window_mean"):
-        ranking = rank(scores, statistic)
+        ranking = rank(scores, statistic, weights=weights)
         places = {name: str(place) for name, place in ranking.places.items()}
         assert places == {"best": "1", "twin": "2–3", "other twin": "2–3", "worst": "4"}
         assert ranking.methods[0] == "best"
         assert ranking.compare("twin", "other twin").verdict == "within noise"
         assert ranking.compare("worst", "best").verdict == ranking.compare("worst", "best").explanation == "worse"
         assert ranking.compare("best", "worst").difference > 5
-        reverse = rank(scores, statistic, higher_is_better=False)
+        reverse = rank(scores, statistic, weights=weights, higher_is_better=False)
         assert {name: str(place) for name, place in reverse.places.items()} == {
             "best": "4",
             "twin": "2–3",
@@ -301,3 +302,40 @@ def test_shapes_that_differ_are_named():
         rank({"a": [1.0, 2.0, 3.0], "b": [1.0, 2.0, 3.0, 4.0]})
     assert rank({"a": [1.0]}).comparisons == ()
     assert rank({"a": [1.0]}).notes() == []
+
+
+def test_what_is_no_level_statistic_or_count_is_refused():
+    two = {"a": [5.0, 6.0], "b": [1.0, 1.5]}
+    for level in (5, 0.0, 1.0, -0.05, float("nan")):
+        with pytest.raises(OptionError, match="level"):
+            rank(two, level=level)
+    with pytest.raises(OptionError, match="did you mean 'mean'"):
+        rank(two, "meen")  # type: ignore[arg-type]
+    for call in (
+        lambda: rank(two, "window_mean"),
+        lambda: bootstrap_interval([1.0, 2.0, 3.0], "window_mean"),
+        lambda: paired_difference([1.0, 2.0], [2.0, 1.0], "window_mean"),
+    ):
+        with pytest.raises(OptionError, match="weights"):
+            call()
+    for resamples in (0, -1):
+        with pytest.raises(OptionError, match="resamples"):
+            bootstrap_interval([1.0, 2.0, 3.0], resamples=resamples)
+        with pytest.raises(OptionError, match="flips"):
+            paired_difference([1.0, 2.0], [2.0, 3.5], flips=resamples)
+
+
+def test_tied_ranks_are_counted_out_and_never_beat_the_smallest_p():
+    d = np.array([1, 1, 2, 2, 3, -1, 4, -5, 6, 0, np.nan])
+    kept = d[~np.isnan(d) & (d != 0)]
+    ranks = rankdata(np.abs(kept))
+    observed = abs((np.sign(kept) * ranks).sum())
+    by_hand = np.mean([abs(np.dot(signs, ranks)) >= observed - 1e-9 for signs in product((1, -1), repeat=9)])
+    assert wilcoxon_p(d[:, None])[0] == pytest.approx(by_hand)
+    for tracks in range(1, 17):
+        assert wilcoxon_p(np.ones((tracks, 1)))[0] == pytest.approx(smallest_p(tracks))
+    many = np.round(normal(40, 1, seed=11) + 0.3, 1)
+    assert wilcoxon_p(many)[0] == pytest.approx(wilcoxon(many[many != 0], method="asymptotic").pvalue)
+    clear = normal(60, 2, seed=12)
+    assert wilcoxon_p(clear) == pytest.approx(wilcoxon(clear, axis=0, method="asymptotic").pvalue)
+    assert wilcoxon_p(clear[:50]) == pytest.approx(wilcoxon(clear[:50], axis=0, method="exact").pvalue)

@@ -36,7 +36,7 @@ class MixtureFit(NamedTuple):
             return None
         return (
             f"the mixture is not the sum of its references ({_level(self.level_db)}, "
-            f"{100 * self.unexplained:.1f} % of its energy in none of them), so its perfect separation differs from them"
+            f"{100 * self.unexplained:.1f} % of its energy in none of them), so perfect stems of it differ from them"
         )
 
 

@@ -54,7 +54,7 @@ class Recipe(Frozen):
         if not material.stems:
             given, wanted = (", ".join(group) or "none" for group in (estimates, references))
             raise AudioError(
-                f"The references ({wanted}) and the estimates ({given}) have no stem in common; give both the same names."
+                f"The references ({wanted}) and the estimates ({given}) have no stem in common; give them equal names."
             )
         return self.measure(material)
 

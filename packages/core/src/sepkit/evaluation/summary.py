@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -30,7 +30,7 @@ class Entry:
     facts: MethodFacts
     scores: dict[str, float]  # stem -> number over tracks; a stem without any score is not there
     mean: float | None  # over stems, without counting the same sound twice
-    tracks_scored: int
+    tracks_scored: int  # that have a value of any stem
     tracks: int
     seconds_per_second: float | None
     slowest_seconds: float | None
@@ -108,18 +108,30 @@ def stem_columns(entries: Iterable[Entry]) -> list[str]:
     return known + sorted(found - set(known) - {"accompaniment"}) + sorted(found & {"accompaniment"})
 
 
-def undefined_notes(rows: Sequence[Score], recipe: Recipe) -> list[str]:
-    """One line for each reason why a stem has no number, with the count of tracks and the methods concerned."""
-    metric = recipe.metrics[0]
-    found: dict[tuple[str, str], list[Score]] = {}
+def undefined_notes(rows: Sequence[Score], recipe: Recipe, metric: str | None = None) -> list[str]:
+    """One line for each reason why a stem has no number, with the count of tracks and the methods concerned.
+
+    Of one metric, or of all of the recipe's; those that are undefined on the same tracks share a line, and are named
+    unless they are all there are.
+    """
+    found: dict[tuple[str, str], dict[str, list[Score]]] = {}
     for row in rows:
-        if row.recipe == recipe.name and row.metric == metric and row.reason is not None and not row.failed:
-            found.setdefault((row.stem, row.reason), []).append(row)
+        if row.recipe == recipe.name and row.reason is not None and not row.failed and metric in (None, row.metric):
+            found.setdefault((row.stem, row.reason), {}).setdefault(row.metric, []).append(row)
     notes = []
-    for (stem, reason), undefined in found.items():
-        tracks, methods = {row.track for row in undefined}, dict.fromkeys(row.method for row in undefined)
-        notes.append(f"{stem} undefined on {len(tracks)} track(s) for {', '.join(methods)}: {reason}")
+    for (stem, reason), by_metric in found.items():
+        alike: dict[tuple[tuple[str, str], ...], list[str]] = {}
+        for name in sorted(by_metric, key=_position(recipe)):
+            alike.setdefault(tuple(sorted({(row.method, row.track) for row in by_metric[name]})), []).append(name)
+        for concerned, names in alike.items():
+            which = "" if metric is not None or set(names) == set(recipe.metrics) else f"{', '.join(names)} of "
+            methods, tracks = sorted({method for method, _ in concerned}), {track for _, track in concerned}
+            notes.append(f"{which}{stem} undefined on {len(tracks)} track(s) for {', '.join(methods)}: {reason}")
     return notes
+
+
+def _position(recipe: Recipe) -> Callable[[str], int]:
+    return lambda metric: recipe.metrics.index(metric) if metric in recipe.metrics else len(recipe.metrics)
 
 
 def runnable(entry: Entry, budget_seconds: float) -> str:
@@ -158,7 +170,7 @@ def _entry(method: str, view: tuple[str, ...], rows: list[Score], over_tracks: A
         facts=rows[0].facts,
         scores=scores,
         mean=float(np.mean([scores[stem] for stem in parts])) if parts else None,
-        tracks_scored=len({row.track for row in rows if not row.failed}),
+        tracks_scored=len({row.track for row in rows if row.value is not None}),
         tracks=len({row.track for row in rows}),
         seconds_per_second=sum(compute) / audio if audio else None,
         slowest_seconds=max(compute, default=None),

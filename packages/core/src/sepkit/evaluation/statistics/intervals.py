@@ -47,7 +47,8 @@ def bootstrap_interval(
     these sizes. Fewer than 3 tracks have no interval; with 3 to 6 it ends at the lowest and the highest resample, which
     for 3 is the range of the tracks. Equal values give an interval of no width: nothing in them varies.
     `window_mean` weights the tracks by `weights`. The order of the tracks does not matter; a seed gives one result.
-    Raises OptionError for no values, NaN or infinity, an unknown statistic or a level outside 0 to 1.
+    Raises OptionError for no values, NaN or infinity, an unknown statistic or a level outside 0 to 1,
+    `window_mean` without weights, or no resamples.
     """
     x, w = checked_columns(values, weights, statistic)
     order = np.lexsort((w, x))
@@ -127,10 +128,23 @@ def difference_interval(
     return _interval(float(a - b), drawn.mean(axis=0), level, tracks)
 
 
-def checked_columns(values: Any, weights: Any, statistic: str) -> tuple[Array, Array]:
-    """Track scores and their weights as arrays: t, t; raises OptionError for what no statistic can be taken of."""
+def checked_statistic(statistic: str, *, weighted: bool) -> None:
+    """Raise OptionError for an unknown statistic, and for a weighted one without weights."""
     if statistic not in STATISTICS:
         raise OptionError(f"No statistic over tracks is named {statistic!r}: {nearest(statistic, STATISTICS)}")
+    if statistic == "window_mean" and not weighted:
+        raise OptionError("window_mean wants `weights`, each track's number of windows; give them, or take 'mean'.")
+
+
+def checked_level(level: float) -> None:
+    """Raise OptionError for a level that is not between 0 and 1."""
+    if not 0 < level < 1:
+        raise OptionError(f"The level is {level}; give one between 0 and 1, such as {LEVEL} for an interval.")
+
+
+def checked_columns(values: Any, weights: Any, statistic: str) -> tuple[Array, Array]:
+    """Track scores and their weights as arrays: t, t; raises OptionError for what no statistic can be taken of."""
+    checked_statistic(statistic, weighted=weights is not None)
     x = np.asarray(values, dtype=np.float64)
     w = np.ones_like(x) if weights is None else np.asarray(weights, dtype=np.float64)
     if x.ndim != 1 or not x.size or w.shape != x.shape:
@@ -157,8 +171,7 @@ def expanded_tail(level: float, tracks: int) -> float:
     """The share of resamples to leave out on each side, less than (1 - level) / 2 for few tracks (Hesterberg 2014)."""
     from scipy.special import ndtr, stdtrit
 
-    if not 0 < level < 1:
-        raise OptionError(f"The level is {level}; give one between 0 and 1, such as {LEVEL}.")
+    checked_level(level)
     return float(ndtr(np.sqrt(tracks / (tracks - 1)) * stdtrit(tracks - 1, (1 - level) / 2)))
 
 

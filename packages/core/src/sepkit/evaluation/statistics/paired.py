@@ -19,6 +19,8 @@ from .resampling import RESAMPLES, Array
 
 EXACT_TRACKS = 16
 """Up to so many differing tracks all sign patterns are counted, 32,768 of them and their mirror images."""
+EXACT_RANKS = 50
+"""Up to so many tracks without ties the distribution of signed ranks is counted."""
 FLIPS = 9999
 """Random sign patterns for more tracks; the smallest p is then 1 / 10,000."""
 PIECE = 2048
@@ -85,6 +87,8 @@ def sign_flip_p(differences: Array, flips: int = FLIPS, seed: int = 0) -> Array:
     Exact for up to 16 tracks that differ; beyond, `flips` random patterns and the observed one (Phipson and Smyth
     2010), drawn from `seed`. NaN and zero are tracks that say nothing. The order of the tracks does not matter.
     """
+    if flips < 1:
+        raise OptionError(f"flips={flips}: give at least 1 random pattern of signs, such as {FLIPS}.")
     d = np.nan_to_num(np.asarray(differences, dtype=np.float64))
     order = np.lexsort((d, -np.abs(d)), axis=0)
     d = np.take_along_axis(d, order, axis=0)
@@ -101,22 +105,30 @@ def sign_flip_p(differences: Array, flips: int = FLIPS, seed: int = 0) -> Array:
 
 
 def wilcoxon_p(differences: Array) -> Array:
-    """Two-sided p of Wilcoxon's signed-rank test, by scipy: t k -> k; 1 where no track differs.
+    """Two-sided p of Wilcoxon's signed-rank test: t k -> k; 1 where no track differs.
 
-    NaN is a track that both were not scored on. Zeros are dropped; scipy counts exactly for up to 50 tracks without
-    ties, and takes the normal approximation with the correction for ties otherwise.
+    NaN is a track that both were not scored on, and zeros are dropped. Counted exactly for up to 50 tracks without ties
+    (scipy) and for up to 16 with ties (all sign patterns of the mean ranks); beyond, scipy's normal approximation with
+    the correction for ties.
     """
-    from scipy.stats import wilcoxon
+    from scipy.stats import rankdata, wilcoxon
 
-    d = np.asarray(differences, dtype=np.float64)
+    d = np.nan_to_num(np.asarray(differences, dtype=np.float64))
+    sizes = np.where(d == 0, np.nan, np.abs(d))  # NaN sorts last and equals nothing
+    tied = (np.diff(np.sort(sizes, axis=0), axis=0) == 0).any(axis=0)
+    differing = np.count_nonzero(d, axis=0)
     p = np.ones(d.shape[1])
-    clear = ~(np.isnan(d) | (d == 0)).any(axis=0)
-    if clear.any():
-        p[clear] = wilcoxon(d[:, clear], axis=0).pvalue
-    for column in np.flatnonzero(~clear):
-        kept = d[~np.isnan(d[:, column]) & (d[:, column] != 0), column]
-        if kept.size:
-            p[column] = wilcoxon(kept).pvalue
+    if (counted := tied & (differing <= EXACT_TRACKS)).any():
+        ranks = rankdata(sizes[:, counted], axis=0, nan_policy="omit")
+        p[counted] = sign_flip_p(np.sign(d[:, counted]) * np.nan_to_num(ranks))
+    for count in np.unique(differing[(differing > 0) & ~counted]):
+        for ties in (False, True):
+            columns = np.flatnonzero((differing == count) & (tied == ties) & ~counted)
+            if columns.size:
+                kept = np.stack([d[d[:, column] != 0, column] for column in columns], axis=1)
+                # said here, because scipy's own choice has changed: few tied ones are permuted now, in a second
+                method = "asymptotic" if ties or count > EXACT_RANKS else "exact"
+                p[columns] = wilcoxon(kept, axis=0, method=method).pvalue
     return p
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import OptionError
 from ..recipe import Aggregate
-from .intervals import LEVEL
+from .intervals import LEVEL, checked_level, checked_statistic
 from .paired import FLIPS, holm, sign_flip_p, smallest_p, wilcoxon_p
 from .resampling import Array, over_tracks
 
@@ -112,10 +112,15 @@ def rank(
     number of methods better than it. The test is sign flips of the statistic itself for `mean` and `window_mean`
     (whole tracks, times `weights`), Wilcoxon's signed ranks for `median`.
     A pair whose tracks could not reach the level however they fell is underpowered, which is not equal.
-    Raises OptionError where shapes differ.
+    Raises OptionError where shapes differ, for an unknown statistic, for `window_mean` without weights and for a level
+    outside 0 to 1; `level` is the chance of a false verdict (0.05), not that of an interval.
     """
+    checked_statistic(statistic, weighted=weights is not None)
+    checked_level(level)
     tables = {name: _table(values) for name, values in sorted(scores.items())}
-    weighted = {name: _table(weights[name]) if weights else np.ones_like(table) for name, table in tables.items()}
+    weighted = {
+        name: _table(weights[name]) if weights is not None else np.ones_like(table) for name, table in tables.items()
+    }
     if len({table.shape for table in (*tables.values(), *weighted.values())}) > 1:
         shapes = ", ".join(f"{name} {table.shape}" for name, table in tables.items())
         raise OptionError(f"Scores have different shapes: {shapes}; give all methods the same tracks, NaN for none.")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import OptionError
 from ..recipe import Aggregate
 
 Array = NDArray[np.float64]
@@ -28,7 +29,12 @@ class Draws(NamedTuple):
 
 @lru_cache(maxsize=8)
 def draws_of(tracks: int, resamples: int, seed: int) -> Draws:
-    """One set of draws for every table of that many tracks, so that paired scores stay paired."""
+    """One set of draws for every table of that many tracks, so that paired scores stay paired.
+
+    Raises OptionError for fewer than one resample.
+    """
+    if resamples < 1:
+        raise OptionError(f"resamples={resamples}: give at least 1, such as {RESAMPLES}.")
     drawn = np.random.default_rng(seed).integers(tracks, size=(resamples, tracks))
     drawn *= resamples
     drawn += np.arange(resamples)[:, None]
