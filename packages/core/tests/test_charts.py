@@ -161,3 +161,17 @@ def test_long_names_keep_both_ends():
     assert shortened("short", 10) == "short"
     assert shortened("separator_v1_large", 9) == "sepa…arge"
     assert len(shortened("x" * 50, 28)) == 28
+
+
+def test_a_narrow_chart_keeps_marks_and_words_inside():
+    names = ["a_method_with_a_long_name", "b"]
+    boxes = box_plot(["vocals"], [Tracks(name, [{"x": -20.0, "y": 15.0}]) for name in names], "dB", width=360)
+    points = [Point(name, 10.0**n, float(n)) for n, name in enumerate(names)]
+    for chart in (boxes, quality_compute_plot(points, "m", "dB", width=360)):
+        root = parsed(chart)
+        assert root.get("viewBox").split()[2] == "360"
+        assert all(0 < float(dot.get("cx")) < 360 for dot in root.iter(f"{SVG}circle"))
+        for text in root.iter(f"{SVG}text"):
+            x, length = float(text.get("x")), LETTER * len(text.text)
+            left = {"start": x, "middle": x - length / 2, "end": x - length}[text.get("text-anchor")]
+            assert -1 <= left <= left + length <= 366, text.text

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sepkit.evaluation.page.runs import load_run
+from sepkit.evaluation.page.runs import load_run, natural_order, sections_of
 from sepkit.evaluation.recipe import RECIPES
 from sepkit.evaluation.report import write_report, write_results
 from sepkit.evaluation.score import Cost, Score, ScoreLog
@@ -90,3 +92,28 @@ def test_a_summary_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path, mo
         written(tmp_path / "run", rows_of("a", "b"))
     assert (tmp_path / "run" / "summary.md").read_text() == before
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["index.html", "summary.md"]
+
+
+def test_tracks_are_sorted_as_people_do(tmp_path: Path):
+    names = ["Zebra", "song 10", "apple", "Song 2", "song 1"]
+    fields = {"metric": RECIPE.metrics[0], "recipe": RECIPE.name, "view": STEMS, "dataset": "d", "stem": "vocals"}
+    with ScoreLog(tmp_path / "scores.jsonl") as log:
+        log.append([Score(method="a", track=name, value=1.0, **fields) for name in names])
+    [section] = sections_of([load_run(tmp_path)])
+    assert section.tracks == ["apple", "song 1", "Song 2", "song 10", "Zebra"]
+
+
+@given(st.lists(st.text()))
+def test_any_names_have_an_order_that_does_not_depend_on_where_they_stood(names: list[str]):
+    backwards = names[::-1]
+    assert sorted(names, key=natural_order) == sorted(backwards, key=natural_order)
+
+
+@pytest.mark.parametrize(("tracks", "words"), [(3, ["dot: a track"]), (8, ["dot: a track", "box: the middle half"])])
+def test_the_box_plot_says_what_its_marks_are(tmp_path: Path, tracks: int, words: list[str]):
+    rows = [row for row in rows_of("a") if row.track in TRACKS[:tracks]]
+    _, page, _ = written(tmp_path / "run", rows)
+    said = page.split("Scores of the tracks</figcaption>")[1].split("</p>")[0]
+    assert all(word in said for word in words)
+    assert ("box:" in said) == (tracks >= 5)
+    assert "thick line: the median, where the table has the mean" in said

@@ -26,7 +26,7 @@ def report(
     audio: Annotated[str, typer.Option(help="flac: exact; ogg: lossy, an eighth of the size; or none.")] = "flac",
     max_megabytes: Annotated[
         float, typer.Option(help="Size of the file, for which excerpts are shortened and then players left out.")
-    ] = 60.0,
+    ] = 120.0,
 ) -> None:
     """Write a report: score tables, charts, and players that switch between methods without losing the position.
 

@@ -10,7 +10,7 @@ import numpy as np
 from .axes import LETTER, Scale, line, number, opening, palette, scale_of, shortened, tooltip, words
 
 WIDTH, ROW, HEADING, BOX, BOTTOM, RIGHT = 720, 19, 22, 10, 34, 12  # pixels
-LETTERS = 28  # of a method's name
+LETTER_SHARE = 25.7  # pixels of the chart's width for each letter of a method's name
 FEWEST = 5  # tracks that a box stands for; fewer are dots
 DOTS = 40  # with more tracks only those beyond the whiskers are dots
 REACH = 1.5  # of the box's width, Tukey's whiskers
@@ -32,39 +32,41 @@ def box_plot(
     *,
     label: str = "Track scores by stem and method",
     colours: Mapping[str, str] | None = None,
+    width: int = WIDTH,
 ) -> str:
     """A lying box for each method under the heading of each group, on one axis in `unit`; "" where there is no score.
 
     The box spans the quartiles, its line is the median, the whiskers reach the last track within 1.5 times the box's
     width. Up to 40 tracks are all dots, with more only those beyond the whiskers; fewer than 5 have no box.
-    `label` is read out in place of the picture; `colours` go by the methods' names.
+    `label` is read out in place of the picture; `colours` go by the methods' names; `width` in pixels, 360 for a phone.
     """
     values = [value for one in methods for scores in one.scores for value in scores.values()]
     if not values:
         return ""
-    scale = scale_of(values)
+    scale, letters = scale_of(values), round(width / LETTER_SHARE)
     own = palette([one.muted for one in methods])
     chosen = [(colours or {}).get(one.name, colour) for one, colour in zip(methods, own, strict=True)]
-    left = 16 + LETTER * max(len(shortened(one.name, LETTERS)) for one in methods)
+    left = 16 + LETTER * max(len(shortened(one.name, letters)) for one in methods)
+    axis = _Axis(scale, left, width - RIGHT)
     parts, y = [], 4.0
     for g, group in enumerate(groups):
         parts.append(words(4, y + 15, group, bold=True))
         y += HEADING
         for one, colour in zip(methods, chosen, strict=True):
             if one.scores[g]:
-                parts.append(words(left - 8, y + ROW / 2 + 4, shortened(one.name, LETTERS), anchor="end"))
-                parts.append(_box(scale, left, y + ROW / 2, one, g, group, unit, colour))
+                parts.append(words(left - 8, y + ROW / 2 + 4, shortened(one.name, letters), anchor="end"))
+                parts.append(_box(axis, y + ROW / 2, one, g, group, unit, colour))
                 y += ROW
     lines = []
     for level in scale.levels():
-        x = _x(scale, left, level)
+        x = axis.x(level)
         lines.append(line(x, HEADING, x, y + 4, strong=abs(level) < scale.step / 2))
         lines.append(words(x, y + 18, f"{level:.6g}", anchor="middle"))
-    lines.append(words(WIDTH - RIGHT, y + 31, unit, anchor="end"))
-    return "".join([opening(WIDTH, y + BOTTOM, label), *lines, *parts, "</svg>"])
+    lines.append(words(width - RIGHT, y + 31, unit, anchor="end"))
+    return "".join([opening(width, y + BOTTOM, label), *lines, *parts, "</svg>"])
 
 
-def _box(scale: Scale, left: float, middle: float, one: Tracks, place: int, group: str, unit: str, colour: str) -> str:
+def _box(axis: _Axis, middle: float, one: Tracks, place: int, group: str, unit: str, colour: str) -> str:
     scores = one.scores[place]
     values = np.array(list(scores.values()))
     lower, median, upper = np.quantile(values, [0.25, 0.5, 0.75])
@@ -74,28 +76,35 @@ def _box(scale: Scale, left: float, middle: float, one: Tracks, place: int, grou
     parts = []
     if len(values) >= FEWEST:
         said += f", quartiles {lower:.2f} and {upper:.2f}"
-        a, b, c, d = (_x(scale, left, value) for value in (inside.min(), lower, upper, inside.max()))
+        a, b, c, d = (axis.x(value) for value in (inside.min(), lower, upper, inside.max()))
         whiskers = f"M{a:.1f} {middle - 3:.1f}v6m0 -3H{b:.1f}M{c:.1f} {middle:.1f}H{d:.1f}m0 -3v6"
         parts.append(f'<path d="{whiskers}" fill="none" stroke="{colour}" stroke-width="1.3"/>')
         parts.append(
             f'<rect x="{b:.1f}" y="{middle - BOX / 2:.1f}" width="{max(c - b, 0.8):.1f}" height="{BOX}" '
             f'fill="{colour}" fill-opacity="0.3" stroke="{colour}" stroke-width="1.3"/>'
         )
-    x = _x(scale, left, float(median))
+    x = axis.x(float(median))
     parts.append(f'<path d="M{x:.1f} {middle - BOX / 2:.1f}v{BOX}" stroke="{colour}" stroke-width="3"/>')
     few = len(values) <= DOTS
     shown = [name for name, value in sorted(scores.items()) if few or value < inside.min() or value > inside.max()]
-    parts += [_dot(scale, left, middle, index, name, scores[name], unit, colour) for index, name in enumerate(shown)]
+    parts += [_dot(axis, middle, index, name, scores[name], unit, colour) for index, name in enumerate(shown)]
     return f"<g>{tooltip(said)}{''.join(parts)}</g>"
 
 
-def _dot(scale: Scale, left: float, middle: float, index: int, track: str, value: float, unit: str, colour: str) -> str:
+def _dot(axis: _Axis, middle: float, index: int, track: str, value: float, unit: str, colour: str) -> str:
     y = middle + JITTER[index % len(JITTER)]
     return (
-        f'<circle cx="{_x(scale, left, value):.1f}" cy="{y:.1f}" r="2.2" fill="{colour}" fill-opacity="0.75">'
+        f'<circle cx="{axis.x(value):.1f}" cy="{y:.1f}" r="2.2" fill="{colour}" fill-opacity="0.75">'
         f"{tooltip(f'{track}: {number(value, unit)}')}</circle>"
     )
 
 
-def _x(scale: Scale, left: float, value: float) -> float:
-    return left + scale.share(float(value)) * (WIDTH - RIGHT - left)
+class _Axis(NamedTuple):
+    """Where values stand between two ends in pixels."""
+
+    scale: Scale
+    left: float
+    right: float
+
+    def x(self, value: float) -> float:
+        return self.left + self.scale.share(float(value)) * (self.right - self.left)

@@ -1,6 +1,7 @@
 // Scores of every window, all methods over each other; a click on a window plays from there.
 
 const PLOT = { height: 220, top: 18, bottom: 22 }; // pixels; as wide as the spectrograms, so that times stand above each other
+const TIME_WIDTH = 54; // pixels, of a time below a picture and the space beside it
 
 class Curves {
   /** `seek(seconds of the track)` is called with a window's start; `say` shows one line of text. */
@@ -11,7 +12,7 @@ class Curves {
     this.legend = make("div", { class: "legend", role: "group", "aria-label": "curves to show" });
     this.readout = make("p", { class: "readout", "aria-live": "off" });
     this.choice = make("select", { onchange: () => { this.chosen = Number(this.choice.value); this.draw(); } },
-      ...track.curves.map((curve, index) => make("option", { value: index }, `${curve.metric} (${curve.recipe})`)));
+      ...track.curves.map((curve, index) => make("option", { value: index }, `${named(curve)} (${curve.recipe})`)));
     const range = make("input", { type: "checkbox", checked: this.whole, onchange: event => {
       this.whole = event.target.checked;
       this.draw();
@@ -51,13 +52,13 @@ class Curves {
     this.x = time => (time - first) / (last - first) * width;
     const y = value => top + (high - value) / (high - low) * (height - top - bottom);
     const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img",
-      "aria-label": `${curve.metric} of every window of ${track.groups[this.group].label}; a click plays from there` });
+      "aria-label": `${named(curve)} of every window of ${track.groups[this.group].label}; a click plays from there` });
     for (let level = low; level <= high + step / 2; level += step) {
       svg.append(drawn("line", { class: Math.abs(level) < step / 2 ? "axis" : "line", x1: 0, x2: width, y1: y(level), y2: y(level) }),
         drawn("text", { class: "level", x: 3, y: y(level) - 3 }, String(Number(level.toFixed(3)))));
     }
-    for (const time of roundTimes(first, last)) {
-      svg.append(drawn("text", { x: this.x(time), y: height - 6, "text-anchor": time - first < (last - first) / 50 ? "start" : "middle" }, clock(time, last - first < 4 ? 1 : 0)));
+    for (const [time, text] of timeLabels(first, last, width)) {
+      svg.append(drawn("text", { class: "time", x: this.x(time), y: height - 6, "text-anchor": time - first < (last - first) / 50 ? "start" : "middle" }, text));
     }
     if (track.audible && this.whole && track.length < track.seconds - 0.5) {
       svg.append(drawn("rect", { class: "excerpt", x: this.x(track.start), width: this.x(track.start + track.length) - this.x(track.start), y: top, height: height - top - bottom },
@@ -69,6 +70,7 @@ class Curves {
     this.head = drawn("line", { class: "head", y1: top, y2: height - bottom });
     svg.append(this.mark, clip, this.head);
     if (!every.length) svg.append(drawn("text", { x: width / 2, y: height / 2, "text-anchor": "middle" }, "no number in these windows"));
+    svg.append(drawn("text", { class: "unit", x: width - 3, y: 11, "text-anchor": "end" }, named(curve)));
     svg.addEventListener("click", event => this.clicked(this.timeAt(svg, event)));
     svg.addEventListener("pointermove", event => this.read(this.windowAt(this.timeAt(svg, event))));
     svg.addEventListener("pointerleave", () => { this.over = null; });
@@ -147,7 +149,7 @@ class Curves {
     this.mark.setAttribute("x", this.x(Math.max(start, this.range[0])));
     this.mark.setAttribute("width", Math.max(0, this.x(Math.min(start + curve.duration, this.range[1])) - this.x(Math.max(start, this.range[0]))));
     const numbers = Object.keys(values).filter(source => !this.hidden.has(Number(source))).map(source =>
-      `${track.sources[source].name} ${values[source][window] === null ? "undefined" : values[source][window].toFixed(2)}`);
+      `${track.sources[source].name} ${values[source][window] === null ? "undefined" : `${values[source][window].toFixed(2)} ${curve.unit}`.trimEnd()}`);
     this.readout.textContent = `${clock(start)} – ${clock(start + curve.duration)}:  ${numbers.join(" · ")}`;
   }
 
@@ -171,9 +173,18 @@ function scaleOf(values) {
   return [Math.floor(low / step) * step, Math.max(Math.ceil(high / step) * step, Math.floor(low / step) * step + step), step];
 }
 
-function roundTimes(first, last) {
-  const step = [0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300].find(candidate => (last - first) / candidate <= 10) ?? 600;
-  const times = [];
-  for (let time = Math.ceil(first / step) * step; time <= last - 0.02 * (last - first); time += step) times.push(time); // none is cut by the edge
-  return times;
+/** Round times and their words, no more than `width` pixels have room for; with tenths where less than 10 s is shown. */
+function timeLabels(first, last, width) {
+  const span = last - first, most = clamp(Math.floor(width / TIME_WIDTH), 2, 10);
+  const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300].find(candidate => span / candidate <= most) ?? 600;
+  const labels = [];
+  for (let n = Math.ceil(first / step - 1e-6); n * step <= last - 0.02 * span; n += 1) { // none is cut by the edge
+    labels.push([n * step, clock(n * step, span < 10 ? 1 : 0)]);
+  }
+  return labels;
+}
+
+/** What a curve shows, with its unit. */
+function named(curve) {
+  return curve.unit ? `${curve.metric}, ${curve.unit}` : curve.metric;
 }

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...errors import SepkitError
+from ..metric_facts import unit
 from ..museval_json import TargetWindows, read_windows
 from ..out_folder import file_name
 from .listening import TrackSound
 from .runs import Section
 
 DECIMALS = 3
+MUSEVAL_NAMES = ("SDR", "ISR", "SIR", "SAR")  # of BSS Eval's numbers, all in dB
 
 
 @dataclass
@@ -65,6 +67,7 @@ def _plain(recipe: str, metric: str, curve: _Curve) -> dict[str, Any]:
     return {
         "recipe": recipe,
         "metric": metric,
+        "unit": "dB" if metric in MUSEVAL_NAMES else unit(metric),
         "times": times,
         "duration": round(curve.duration, DECIMALS),
         "values": {

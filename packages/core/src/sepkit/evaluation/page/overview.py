@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from typing import Any
 from urllib.parse import quote
@@ -10,6 +11,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ..charts import Point, Tracks, box_plot, quality_compute_plot
+from ..charts.boxes import DOTS, FEWEST, WIDTH
 from ..grid import NOTHING, Cell, Grid, compare_grid, cost_grid, costs_known, has_rivals, score_grid
 from ..metric_facts import higher_is_better, unit
 from ..recipe import Recipe, split_overlapping
@@ -18,6 +20,8 @@ from ..summary import entries_of, stem_columns
 from .runs import Section
 
 LINKS = 8
+NARROW = 360  # pixels, of the charts that phones show
+FIRST = ("mean", "rank")  # beside the name, where a narrow screen has them in view
 
 
 def section_html(
@@ -49,7 +53,7 @@ def grid_html(
     lines = []
     for row, muted in zip(grid.rows, grid.muted or (False,) * len(grid.rows), strict=True):
         first, *rest = row
-        name = escape(first.text)
+        name = escape(first.text).replace("_", "_<wbr>")  # narrow screens break there, not within words
         if links is not None and first.text in links:
             mark = "" if heard is None or heard.get(first.text) else ' <span class="quiet">(no players)</span>'
             name = f'<a href="{_address(links[first.text])}">{name}</a>{mark}'
@@ -105,9 +109,16 @@ def _panel(rows: Sequence[Score], recipe: Recipe, metric: str, colours: Mapping[
     charts = "".join(f'<figure class="chart">{chart}</figure>' for chart in _charts(rows, recipe, metric, colours))
     return (
         f'<div class="panel" data-metric="{escape(recipe.name)} {escape(metric)}">'
-        f"{grid_html(score_grid(rows, recipe, metric))}{_differences(rows, recipe, metric)}"
+        f"{grid_html(_mean_first(score_grid(rows, recipe, metric)))}{_differences(rows, recipe, metric)}"
         f'<div class="charts">{charts}</div></div>'
     )
+
+
+def _mean_first(grid: Grid) -> Grid:
+    order = [0, *(grid.columns.index(name) for name in FIRST)]
+    order += [index for index in range(len(grid.columns)) if index not in order]
+    rows = tuple(tuple(row[index] for index in order) for row in grid.rows)
+    return replace(grid, columns=tuple(grid.columns[index] for index in order), rows=rows)
 
 
 def _differences(rows: Sequence[Score], recipe: Recipe, metric: str) -> str:
@@ -134,16 +145,41 @@ def _charts(rows: Sequence[Score], recipe: Recipe, metric: str, methods: Mapping
         found = entry.mean_interval
         ends = None if found is None or found.low is None or found.high is None else (found.low, found.high)
         points.append(Point(entry.label, entry.seconds_per_second, entry.mean, ends, entry.is_reference))
-    drawn = (
-        ("Scores of the tracks", box_plot(stems, boxes, unit(metric), colours=colours)),
-        (
-            "Quality against compute",
-            quality_compute_plot(
-                points, f"mean {metric}", unit(metric), higher_is_better=higher_is_better(metric), colours=colours
-            ),
-        ),
+    pairs = [_drawn(stems, boxes, points, metric, colours, width) for width in (WIDTH, NARROW)]
+    titles = (("Scores of the tracks", _box_words(boxes, recipe)), ("Quality against compute", ""))
+    return [
+        f'<figcaption>{title}</figcaption>{said}<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
+        for (title, said), wide, narrow in zip(titles, *pairs, strict=True)
+        if wide
+    ]
+
+
+def _drawn(
+    stems: Sequence[str],
+    boxes: Sequence[Tracks],
+    points: Sequence[Point],
+    metric: str,
+    colours: Mapping[str, str],
+    width: int,
+) -> tuple[str, str]:
+    """Both charts as wide as a screen is; style sheets choose between them."""
+    up, name = higher_is_better(metric), f"mean {metric}"
+    return (
+        box_plot(stems, boxes, unit(metric), colours=colours, width=width),
+        quality_compute_plot(points, name, unit(metric), higher_is_better=up, colours=colours, width=width),
     )
-    return [f'<figcaption>{title}</figcaption><div class="scroll">{svg}</div>' for title, svg in drawn if svg]
+
+
+def _box_words(boxes: Sequence[Tracks], recipe: Recipe) -> str:
+    """What the marks of the box plot stand for, those that it has."""
+    counts = [len(scores) for one in boxes for scores in one.scores]
+    parts = ["dot: a track" if max(counts, default=0) <= DOTS else "dots: tracks beyond the whiskers"]
+    if max(counts, default=0) >= FEWEST:
+        parts.append("box: the middle half of them")
+        parts.append("whiskers: the last track within 1.5 times the box")
+    table = {"mean": ", where the table has the mean", "window_mean": ", where the table has the mean over windows"}
+    parts.append(f"thick line: the median{table.get(recipe.over_tracks, ', as in the table')}")
+    return f'<p class="quiet">{"; ".join(parts)}</p>'
 
 
 def _tracks_grid(section: Section, recipe: Recipe) -> Grid:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,8 +63,8 @@ class Section:
 
     @property
     def tracks(self) -> list[str]:
-        """Names in the order of the rows."""
-        return list(dict.fromkeys(row.row.track for row in self.rows))
+        """Names as people sort them: capitals count for nothing, and 2 comes before 10."""
+        return sorted({row.row.track for row in self.rows}, key=natural_order)
 
 
 def load_run(folder: str | Path) -> ReportRun:
@@ -169,6 +170,12 @@ def _agree(method: str, parts: Sequence[tuple[ReportRun, list[Score]]]) -> bool:
             if known is not None and row.value is not None and abs(known - row.value) > NUMBERS_AGREE:
                 return False
     return True
+
+
+def natural_order(name: str) -> tuple[list[str | int], str]:
+    """What names are sorted by: runs of digits as numbers, the rest without case; then the name itself."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], name
 
 
 def _place(row: Score) -> tuple[Any, ...]:

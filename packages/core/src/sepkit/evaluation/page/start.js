@@ -33,7 +33,7 @@ function clamp(value, low, high) {
 
 /** Minutes and seconds: 1:02.3 */
 function clock(seconds, digits = 1) {
-  const whole = Math.max(0, seconds), minutes = Math.floor(whole / 60 + 1e-9);
+  const whole = Number(Math.max(0, seconds).toFixed(digits)), minutes = Math.floor(whole / 60); // rounded first: no 0:60
   const rest = (whole - 60 * minutes).toFixed(digits);
   return `${minutes}:${rest.padStart(digits ? digits + 3 : 2, "0")}`;
 }

@@ -17,7 +17,7 @@ class TrackPage {
     this.curves = new Curves(track, time => this.seek(time - track.start), text => this.say(text));
     box.replaceChildren(...this.parts());
     this.show(group);
-    this.resized = new ResizeObserver(() => this.curves.draw());
+    this.resized = new ResizeObserver(() => { this.curves.draw(); this.drawTimes(); });
     this.resized.observe(this.curves.plot);
     this.follow();
   }
@@ -76,16 +76,23 @@ class TrackPage {
       return { head, row: make("div", { class: "row" }, head, picture.box ?? picture) };
     });
     this.rows.replaceChildren(...this.sources.map(source => source.row), this.scale());
+    this.drawTimes();
   }
 
   /** The axis below the spectrograms, and what their colours mean. */
   scale() {
-    const { start, length, picture } = this.track;
+    const { picture } = this.track;
+    this.times = make("div", { class: "times" });
     if (!picture) return make("p");
-    const times = roundTimes(start, start + length).map(time =>
-      make("span", { style: `left:${100 * (time - start) / length}%` }, clock(time, length < 4 ? 1 : 0)));
     return make("div", { class: "row axis" }, make("div", { class: "colours" }, `−${picture.rangeDb} dB `, make("i", {}), " loudest of the mixture"),
-      make("div", { class: "times" }, ...times));
+      this.times);
+  }
+
+  /** As many times below the spectrograms as there is room for now. */
+  drawTimes() {
+    const { start, length } = this.track;
+    this.times.replaceChildren(...timeLabels(start, start + length, this.times.clientWidth || 900).map(([time, text]) =>
+      make("span", { style: `left:${100 * (time - start) / length}%` }, text)));
   }
 
   choose(source) {

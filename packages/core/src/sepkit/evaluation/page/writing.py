@@ -52,7 +52,7 @@ class PageOptions(Frozen):
     excerpt_seconds: float = Field(default=30.0, gt=0)
     tracks: tuple[str, ...] = ()  # that get a page of their own; all when empty
     audio: AudioKind = "flac"
-    budget_megabytes: float = Field(default=60.0, gt=0)  # 10^6 bytes
+    budget_megabytes: float = Field(default=120.0, gt=0)  # 10^6 bytes
 
 
 @dataclass(frozen=True)
