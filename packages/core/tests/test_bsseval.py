@@ -295,6 +295,38 @@ def test_bad_input_is_refused_with_what_to_do():
         bss_eval(r, e, window=WINDOW, hop=WINDOW, silent="mus_eval")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("shape", [(4, 2, 40_000), (1, 2, 100), (40_000, 4), (300, 40_000)])
+def test_axes_in_another_order_are_named_before_memory_is_asked_for(shape: tuple[int, ...]):
+    x = np.zeros(shape, dtype=np.float32)
+    for call in (bss_eval, evaluate, sdr_windows):
+        with pytest.raises(AudioError, match=r"give \(s t c\)"):
+            call(x, x, window=WINDOW, hop=WINDOW)
+        with pytest.raises(AudioError, match=r"give \(s t c\)"):
+            call(list(x), list(x), window=WINDOW, hop=WINDOW)
+
+
+def test_settings_that_are_no_numbers_are_refused():
+    r, e = scene(samples=4000)
+    for bad in (None, "a", "4000", [1, 2]):
+        for settings in ({"window": bad, "hop": 1000}, {"window": 1000, "hop": bad}):
+            with pytest.raises(OptionError, match="number of samples"):
+                bss_eval(r, e, **settings)
+            with pytest.raises(OptionError, match="number of samples"):
+                sdr_windows(r, e, **settings)
+    for bad in (1.5, 0, -3, None, "512"):
+        with pytest.raises(OptionError, match="whole number of taps"):
+            bss_eval(r, e, window=1000, hop=1000, filters_len=bad)
+
+
+def test_integers_will_do_but_not_against_floats():
+    r, e = (np.round(8192 * x) for x in scene(samples=4000))
+    framing = {"window": 1000, "hop": 1000}
+    whole = [x.astype(np.int16) for x in (r, e)]
+    assert sdr_windows(*whole, **framing) == pytest.approx(sdr_windows(r, e, **framing), abs=1e-9)
+    with pytest.raises(AudioError, match="divide 16-bit PCM by 32768"):
+        bss_eval(whole[0], e, **framing)
+
+
 def test_an_empty_band_is_called_meaningless_and_regularization_bounds_it():
     r, e = scene(samples=20_000)
     low = [sosfilt(butter(16, 0.6, output="sos"), x, axis=1) for x in (r, e)]

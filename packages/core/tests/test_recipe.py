@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -291,7 +292,13 @@ def test_filters_of_round_off_are_told_beside_the_numbers_that_they_make():
     x = 0.1 * np.fft.irfft(spectrum, n=3 * RATE)
     truth = {"vocals": x[0], "accompaniment": x[1]}
     mixture = x.sum(axis=0)
-    rows = RECIPES["musdb18"].score(truth, {stem: y + 0.1 * mixture for stem, y in truth.items()}, mixture, RATE)
+    filters = list(warnings.filters)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        rows = RECIPES["musdb18"].score(truth, {stem: y + 0.1 * mixture for stem, y in truth.items()}, mixture, RATE)
+        within = list(warnings.filters)
+    assert not warned  # the note says it, and the process's own filters stay as they are
+    assert within[1:] == filters == warnings.filters
     for row in rows:
         assert (row.note is None) == (row.metric == "sdr_bss4_median")
         assert row.note is None or "round-off" in row.note

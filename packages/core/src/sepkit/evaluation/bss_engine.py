@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -34,10 +33,9 @@ def bss_windows(
     silent: SilenceRule,
 ) -> BssWindows:
     """Score windows: references and estimates c t each. Raises SepkitError where the material has no score."""
-    from .bsseval import MeaninglessFilters, evaluate  # brings scipy
+    from .bsseval.engine import Settings, evaluated  # brings scipy
 
-    # the verdict goes into the rows, and from there into every table; a warning would only disturb the progress
-    warnings.filterwarnings("ignore", category=MeaninglessFilters, module=__name__.replace(".", r"\."))
     s, e = ([rearrange(np.asarray(one), "c t -> t c") for one in group] for group in (references, estimates))
-    found = evaluate(s, e, window=window_samples, hop=hop_samples, silent=silent)
+    # the verdict goes into the rows, and from there into every table; a warning would only disturb the progress
+    found = evaluated(s, e, Settings(window_samples, hop_samples, silent=silent))
     return BssWindows(found.sdr, found.isr, found.sir, found.sar, found.meaningless)

@@ -76,7 +76,7 @@ def bss_eval(
     settings = Settings(
         window, hop, filters_len, framewise_filters, compute_permutation, silent, regularization, threads
     )
-    found = _evaluated(references, estimates, settings)
+    found = _warned(evaluated(references, estimates, settings))
     return BssEval(found.sdr, found.isr, found.sir, found.sar, found.permutation)
 
 
@@ -100,10 +100,11 @@ def evaluate(
     settings = Settings(
         window, hop, filters_len, framewise_filters, compute_permutation, silent, regularization, threads
     )
-    return _evaluated(references, estimates, settings)
+    return _warned(evaluated(references, estimates, settings))
 
 
-def _evaluated(references: Any, estimates: Any, settings: Settings) -> Evaluation:
+def evaluated(references: Any, estimates: Any, settings: Settings) -> Evaluation:
+    """`evaluate` without the warning, for callers that pass the verdict on themselves."""
     if settings.regularization is not None and not settings.regularization > 0:
         raise OptionError(f"regularization={settings.regularization}: give a number above 0, or None for none.")
     r, e = as_pair(references, estimates, settings.filters_len)
@@ -120,10 +121,13 @@ def _evaluated(references: Any, estimates: Any, settings: Settings) -> Evaluatio
         [pairs.index((i, int(order[i, min(n, order.shape[1] - 1)]))) for i in sources] for n in range(len(values[0]))
     ]
     sdr, isr, sir, sar = (np.stack([one[n, chosen[n]] for n in range(len(one))], axis=1) for one in values)
-    verdict = _verdict(condition, settings)
-    if verdict:
-        warnings.warn(verdict, MeaninglessFilters, stacklevel=3)
-    return Evaluation(sdr, isr, sir, sar, order, plan.frames, condition, verdict)
+    return Evaluation(sdr, isr, sir, sar, order, plan.frames, condition, _verdict(condition, settings))
+
+
+def _warned(found: Evaluation) -> Evaluation:
+    if found.meaningless:
+        warnings.warn(found.meaningless, MeaninglessFilters, stacklevel=3)
+    return found
 
 
 def _pair_values(material: Material, plan: Plan, settings: Settings) -> tuple[Array, float]:

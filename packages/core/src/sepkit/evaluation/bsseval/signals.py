@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import AudioError
+from ...errors import AudioError, OptionError
 
 Array = NDArray[np.float64]
+FEW_CHANNELS, MOST_CHANNELS = 8, 256
+"""So many channels may be longer than they are many; equations of more than so many in all would not fit in memory."""
 Read = Callable[[int, int], Any]
 """Samples start to stop of all sources: -> s t c, any real type."""
 
@@ -60,6 +63,8 @@ def as_signals(value: Any, what: str) -> Signals:
             sources = [np.asarray(value)]
     else:
         array = _array(value, what)
+        if array.ndim in (2, 3):  # before it is cut into what may be a million sources
+            _check_shape((*array.shape, 1)[:3], what)
         sources = list(array) if array.ndim > 1 else [array]
     if not sources or len({one.shape for one in sources}) > 1:
         raise AudioError(
@@ -73,6 +78,7 @@ def as_signals(value: Any, what: str) -> Signals:
 def as_pair(references: Any, estimates: Any, filters_len: int) -> tuple[Signals, Signals]:
     """Both, of one shape. Raises AudioError with what to do about unequal ones."""
     r, e = as_signals(references, "references"), as_signals(estimates, "estimates")
+    _check_types(r, e)
     if r.shape != e.shape:
         advice = (
             "pad_estimates() brings the estimates to the references' length"
@@ -80,9 +86,20 @@ def as_pair(references: Any, estimates: Any, filters_len: int) -> tuple[Signals,
             else "give an estimate for every reference, with the same channels"
         )
         raise AudioError(f"The references have the shape (s t c) {r.shape} and the estimates {e.shape}; {advice}.")
-    if filters_len < 1:
-        raise AudioError(f"filters_len is {filters_len}; give at least 1 tap (BSS Eval takes 512).")
+    if not isinstance(filters_len, Integral) or filters_len < 1:
+        raise OptionError(f"filters_len is {filters_len!r}; give a whole number of taps, at least 1 (BSS Eval: 512).")
     return r, e
+
+
+def _check_types(references: Signals, estimates: Signals) -> None:
+    """Ratios do not see a common level, so integers will do; integers against floats are levels 90 dB apart."""
+    types = [[x.dtype for x in side.sources] for side in (references, estimates) if isinstance(side, Stacked)]
+    if len({one.kind == "f" for side in types for one in side}) > 1:
+        given = " and ".join(", ".join(sorted({str(one) for one in side})) for side in types)
+        raise AudioError(
+            f"The references and estimates are of the types {given}; give all as floats with full scale at 1 (divide "
+            "16-bit PCM by 32768), or all as integers."
+        )
 
 
 def pad_estimates(references: Any, estimates: Any) -> NDArray[Any]:
@@ -115,3 +132,9 @@ def _array(value: Any, what: str) -> NDArray[Any]:
 def _check_shape(shape: Sequence[int], what: str) -> None:
     if len(shape) != 3 or min(shape) < 1:
         raise AudioError(f"The {what} have the shape {tuple(shape)}; give (s t c) or (s t), none of them empty.")
+    sources, samples, channels = shape
+    if channels > max(samples, FEW_CHANNELS) or sources * channels > MOST_CHANNELS:
+        raise AudioError(
+            f"The {what} have the shape {tuple(shape)}, which is {sources} sources of {samples} samples and {channels} "
+            "channels; give (s t c), sources, samples, channels: of (s c t), swap the last two axes."
+        )

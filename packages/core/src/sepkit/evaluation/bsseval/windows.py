@@ -65,6 +65,7 @@ def frames(window_samples: float, hop_samples: float, length_samples: int) -> li
 
     A window of the track's length or longer gives one. Raises OptionError for a window or hop that cannot be.
     """
+    window_samples, hop_samples = _number(window_samples, "window"), _number(hop_samples, "hop")
     if isnan(window_samples) or window_samples < 1:
         raise OptionError(f"The window is {window_samples} samples long; give at least 1, or infinity for the track.")
     if isnan(hop_samples) or hop_samples <= 0:
@@ -80,6 +81,16 @@ def frames(window_samples: float, hop_samples: float, length_samples: int) -> li
     return [
         (floor(k * hop_samples), floor(min(k * hop_samples + window_samples, length_samples))) for k in range(count)
     ]
+
+
+def _number(value: float, what: str) -> float:
+    try:
+        if not isinstance(value, (str, bytes)):
+            float(value)
+            return value
+    except (TypeError, ValueError):
+        pass
+    raise OptionError(f"The {what} is {value!r}; give a number of samples, or infinity for the whole track.")
 
 
 def planned(windows: Sequence[tuple[int, int]], length_samples: int, lags: int) -> Plan:
