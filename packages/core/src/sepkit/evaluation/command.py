@@ -17,7 +17,7 @@ from rich.console import Console
 from ..cli import exit_codes
 from ..cli.terminal import print_error, print_note
 from ..config import Frozen
-from ..data.opening import open_dataset
+from ..data.opening import KINDS, open_dataset
 from ..data.track import Dataset
 from ..errors import OptionError, SepkitError
 from ..quality import parse_quality
@@ -26,12 +26,14 @@ from .machine import machine_facts
 from .methods import BY_NAME_ONLY, Method, available_methods, find_methods, with_checkpoint
 from .museval_engine import load_museval
 from .museval_export import export_museval, exported_recipe
+from .name_matching import pick_names
+from .out_guard import refuse_overlap
 from .progress import RunProgress
 from .recipe import RECIPES, Recipe, find_recipe
 from .reference_points import REFERENCE_POINTS
 from .report import write_results
 from .run_file import write_run_file
-from .score import Score, now
+from .score import Score, now, read_scores
 
 DEFAULT_RECIPES = ("sdx23", "musdb18")
 ORACLES = ["ideal_ratio_mask", "wiener_oracle"]
@@ -59,7 +61,7 @@ class MethodRun(Frozen):
     @property
     def settings(self) -> RunSettings:
         return RunSettings(
-            dataset=dataset_label(self.dataset, self.split),
+            dataset=dataset_label(resolved_dataset(self.dataset), self.split),
             seed=self.seed,
             quality=self.quality,
             device=self.device,
@@ -82,6 +84,7 @@ def run_methods(run: MethodRun, command: Sequence[str], museval_json: Path | Non
     tracks = choose_tracks(run.dataset, run.split, run.tracks, run.limit)
     out, settings = run.out or default_folder(run.dataset), run.settings
     exported = exported_recipe(recipes) if museval_json is not None else None
+    refuse_overlap(out, dataset_folders(run.dataset))
     unusable = unusable_recipes(recipes)
     started, clock = now(), time.monotonic()
     try:
@@ -100,11 +103,12 @@ def run_methods(run: MethodRun, command: Sequence[str], museval_json: Path | Non
         recipes=recipes,
         tracks=[track.name for track in tracks],
     )
-    facts = _facts(settings, len(tracks), seconds)
-    print_results(write_results(out, rows, recipes, facts, budget_seconds=run.budget_seconds), out)
+    everything = read_scores(out / "scores.jsonl")
+    facts = _facts(settings, len({row.track for row in everything}), seconds)
+    write_all(out, everything, recipes, facts, budget_seconds=run.budget_seconds)
     if museval_json is not None and exported is not None:
         names = [method.name for method in methods]
-        export_museval(out, museval_json, exported, names, [track.name for track in tracks], run.split)
+        export_museval(out, museval_json, exported, rows, names, [track.name for track in tracks], run.split)
     return exit_codes.FAILED if unusable or failures(rows, methods) else exit_codes.OK
 
 
@@ -151,13 +155,25 @@ def choose_recipes(names: Sequence[str]) -> list[Recipe]:
 def choose_tracks(dataset: str, split: str | None, names: Sequence[str], limit: int | None) -> Dataset:
     """The dataset's tracks, only those named, at most `limit`. Raises UnknownNameError and DatasetError."""
     tracks = open_dataset(dataset, split)
-    tracks = tracks.named(*names) if names else tracks
+    tracks = tracks.named(*pick_names(names, [track.name for track in tracks])) if names else tracks
     return tracks[: limit or len(tracks)]
 
 
 def dataset_label(dataset: str, split: str | None) -> str:
     """How rows name a dataset and its split."""
     return f"{dataset}:{split}" if split else dataset
+
+
+def resolved_dataset(dataset: str) -> str:
+    """The dataset with its path written out, so that one folder is one dataset wherever it is named from."""
+    kind, _, path = dataset.partition(":")
+    return f"{kind}:{Path(path).resolve()}" if dataset_folders(dataset) else dataset
+
+
+def dataset_folders(dataset: str) -> list[Path]:
+    """The folder that a dataset is read from; none for one that is made."""
+    kind, _, path = dataset.partition(":")
+    return [Path(path)] if kind in KINDS and path and not path.isdigit() else []
 
 
 def default_folder(name: str) -> Path:
@@ -196,6 +212,22 @@ def run_facts(took: str) -> dict[str, Any]:
     return {"processor": f"{machine['processor']}, {machine['cores']} cores", "this run": took}
 
 
+def write_all(
+    out: Path,
+    rows: Sequence[Score],
+    recipes: Sequence[Recipe],
+    facts: dict[str, Any],
+    *,
+    budget_seconds: float | None = None,
+    costs: bool = True,
+) -> None:
+    """Write the summary and the page of all rows, under these recipes and any others of theirs; print these tables."""
+    used = {row.recipe for row in rows}
+    others = [RECIPES[name] for name in sorted(used & RECIPES.keys() - {recipe.name for recipe in recipes})]
+    grids = write_results(out, rows, [*recipes, *others], facts, budget_seconds=budget_seconds)
+    print_results([*grids[: len(recipes)], *(grids[-1:] if costs else ())], out)
+
+
 def print_results(grids: Sequence[Any], folder: Path) -> None:
     """Print tables on stdout, and where the rest lies on stderr."""
     print_grids(grids)
@@ -203,12 +235,16 @@ def print_results(grids: Sequence[Any], folder: Path) -> None:
 
 
 def print_grids(grids: Sequence[Any]) -> None:
-    """Print tables with their notes on stdout."""
+    """Print tables with their notes on stdout; what several of them say, once."""
+    said = set()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     for grid in grids:
         console.print()
         console.print(grid.rich())
         for note in grid.notes:
+            if note in said:
+                continue
+            said.add(note)
             console.print(f"  {note}", style="dim", markup=False, soft_wrap=True)
 
 

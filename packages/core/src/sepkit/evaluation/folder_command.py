@@ -10,29 +10,30 @@ from ..cli import exit_codes
 from ..cli.terminal import print_error, print_note
 from ..config import Frozen
 from ..data.opening import KINDS
-from ..data.stem_names import canonical_stem
 from ..errors import DatasetError
 from .command import (
     choose_recipes,
+    dataset_folders,
     dataset_label,
     default_folder,
     interrupted,
-    print_results,
+    resolved_dataset,
     run_facts,
     unusable_recipes,
+    write_all,
 )
 from .folder_run import FolderResult, FolderSettings, evaluate_folders
 from .folder_track import Tolerance
 from .folders import FolderPlan, open_references, plan_folders
 from .methods import Method
-from .museval_export import export_museval, exported_recipe
-from .name_matching import name_key
+from .museval_export import BSS_ENGINES, export_museval, exported_recipe
+from .out_guard import refuse_overlap
 from .progress import RunProgress
 from .recipe import Recipe
-from .report import write_results
 from .run_file import write_run_file
 from .score import now
-from .stem_folders import TrackFiles, find_tracks
+from .stem_folders import TrackFiles, find_tracks, stem_of_name
+from .stem_notes import mixture_notes, scoreless_stems, undefined_notes
 
 LISTED = 20  # problems and notes on the terminal; run.json has all
 
@@ -65,6 +66,7 @@ class FolderRequest(Frozen):
     def settings(self) -> FolderSettings:
         is_folder = Path(self.references).is_dir() or self.references.partition(":")[0] not in KINDS
         dataset = f"folder:{self.references}" if is_folder else self.references
+        dataset = resolved_dataset(dataset)
         return FolderSettings(
             dataset=dataset_label(dataset, self.split),
             seed=self.seed,
@@ -79,12 +81,13 @@ class FolderRequest(Frozen):
 def run_folders(request: FolderRequest, command: Sequence[str], museval_json: Path | None = None) -> int:
     """Score the estimates, print tables and whatever did not fit; the exit code: OK, FAILED or INTERRUPTED.
 
-    FAILED also where a track or stem has no counterpart; the rest is scored. `museval_json` gets museval's files too,
-    and `command`, the words that were typed, go to run.json. Raises SepkitError before anything is
-    written where nothing matches or a name is wrong.
+    FAILED also where a track or stem has no counterpart, or a stem no score; the rest is scored. `museval_json` gets
+    museval's files too, and `command`, the words that were typed, go to run.json. Raises SepkitError before anything is
+    written where nothing matches, a name is wrong, or results and inputs share a folder.
     """
     recipes = choose_recipes(request.recipes)
     plan, settings, out = plan_request(request), request.settings, request.folder
+    refuse_overlap(out, _inputs(request, plan))
     exported = exported_recipe(recipes) if museval_json is not None else None
     unusable = unusable_recipes(recipes)
     _print_lines(plan.problems, print_error)
@@ -95,7 +98,12 @@ def run_folders(request: FolderRequest, command: Sequence[str], museval_json: Pa
     except KeyboardInterrupt:
         return interrupted()
     seconds = time.monotonic() - clock
-    notes = (*plan.notes, *_mixture_notes(plan), *result.notes)
+    own = [row for row in result.rows if (row.method, row.track) in {(pair.method, pair.track) for pair in plan.pairs}]
+    own = [row for row in own if row.recipe in {recipe.name for recipe in recipes}]
+    uncovered = plan.uncovered if any(recipe.engine in BSS_ENGINES for recipe in recipes) else ()
+    notes = (*plan.notes, *uncovered, *mixture_notes(plan), *result.notes, *undefined_notes(own))
+    scoreless = scoreless_stems(own)
+    _print_lines(scoreless, print_error)
     write_run_file(
         out,
         command=command,
@@ -105,14 +113,19 @@ def run_folders(request: FolderRequest, command: Sequence[str], museval_json: Pa
         methods=[Method(name=name) for name in plan.methods],
         recipes=recipes,
         tracks=list(dict.fromkeys(pair.track for pair in plan.pairs)),
-        more={"estimates": str(request.estimates), "problems": list(plan.problems), "notes": list(notes)},
+        more={
+            "estimates": str(request.estimates),
+            "problems": [*plan.problems, *scoreless],
+            "notes": list(notes),
+        },
     )
-    _show(request, result, recipes, plan, seconds)
+    _show(request, result, recipes, seconds)
     _print_lines(notes, print_note)
     if museval_json is not None and exported is not None:
         tracks = [pair.track for pair in plan.pairs]
-        export_museval(out, museval_json, exported, plan.methods, list(dict.fromkeys(tracks)), request.split)
-    failed = plan.problems or result.failed or unusable
+        names = list(dict.fromkeys(tracks))
+        export_museval(out, museval_json, exported, result.rows, plan.methods, names, request.split)
+    failed = plan.problems or result.failed or scoreless or unusable
     return exit_codes.FAILED if failed else exit_codes.OK
 
 
@@ -128,7 +141,7 @@ def plan_request(request: FolderRequest) -> FolderPlan:
         references,
         folder_name=request.estimates.resolve().name,
         method_name=request.method_name,
-        stems=tuple(canonical_stem(stem) or name_key(stem) for stem in request.stems),
+        stems=tuple(stem_of_name(stem) for stem in request.stems),
         whole=not request.tracks and request.limit is None,
     )
 
@@ -141,30 +154,23 @@ def _of_split(estimates: list[TrackFiles], request: FolderRequest) -> list[Track
         return estimates
 
 
-def _mixture_notes(plan: FolderPlan) -> list[str]:
-    without = {
-        pair.track for pair in plan.pairs if isinstance(pair.reference, TrackFiles) and not pair.reference.mixture
-    }
-    if not without:
-        return []
-    return [
-        f"{len(without)} track(s) have no mixture file among the references: where a recipe compares with the mixture, "
-        "it is the sum of the references."
-    ]
+def _inputs(request: FolderRequest, plan: FolderPlan) -> list[Path]:
+    """What is read: the two folders, and every file, which may be a link to somewhere else."""
+    references = Path(request.references)
+    folders = [references] if references.is_dir() else dataset_folders(request.references)
+    sides = [side for pair in plan.pairs for side in (pair.estimates, pair.reference) if isinstance(side, TrackFiles)]
+    return [request.estimates, *folders, *(path for side in sides for path in side.stems.values())]
 
 
-def _show(
-    request: FolderRequest, result: FolderResult, recipes: Sequence[Recipe], plan: FolderPlan, seconds: float
-) -> None:
+def _show(request: FolderRequest, result: FolderResult, recipes: Sequence[Recipe], seconds: float) -> None:
     facts = {
         "dataset": request.settings.dataset,
         "estimates": str(request.estimates),
-        "tracks": len({pair.track for pair in plan.pairs}),
+        "tracks": len({row.track for row in result.rows}),
         **run_facts(f"{seconds:.0f} s, {result.skipped} track(s) were scored before"),
     }
-    grids = write_results(request.folder, result.rows, recipes, facts)
-    timed = any(row.cost.compute_seconds is not None for row in result.rows)
-    print_results(grids if timed else grids[:-1], request.folder)  # of given estimates no cost is known
+    timed = any(row.cost.compute_seconds is not None for row in result.rows)  # of given estimates no cost is known
+    write_all(request.folder, result.rows, recipes, facts, costs=timed)
 
 
 def _print_lines(lines: Sequence[str], show: Callable[[str], None]) -> None:

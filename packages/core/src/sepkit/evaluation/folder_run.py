@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,13 +12,14 @@ from pydantic import Field
 from ..audio import Audio
 from ..config import Frozen
 from ..data.track import Track
-from ..errors import AudioError
+from ..errors import AudioError, OptionError
 from ..soundfiles import open_reader
 from .folder_scoring import PairResult, PairTask, failed_pair, score_pair, unscored
 from .folder_track import Tolerance
 from .folders import FolderPlan, Pair
 from .harness import Watcher
 from .out_folder import OutFolder, file_name
+from .out_guard import alone_in, refuse_same_files
 from .processes import apply_in_processes
 from .recipe import Recipe
 from .resume import check_same_label
@@ -53,7 +54,7 @@ class FolderSettings(Frozen):
 
 @dataclass(frozen=True)
 class FolderResult:
-    """Every row that OUT holds for the references and recipes, in the plan's order; notes, and what failed."""
+    """Every row that OUT holds, the plan's tracks first and in its order; notes, and what failed."""
 
     rows: list[Score]
     notes: tuple[str, ...]
@@ -67,15 +68,22 @@ def evaluate_folders(
     """Score what the plan pairs and what is not yet scored from the same files; rows do not depend on `jobs`.
 
     Writes OUT/scores.jsonl and OUT/inputs.jsonl after every track, and links the sounds below OUT for the report.
-    Raises OptionError where OUT holds scores of other settings. Ctrl-C leaves a folder that the same call completes.
+    Raises OptionError where OUT holds scores of other settings or of estimates from another folder, where another run
+    is at work, or where two names would have one file. Ctrl-C leaves a folder that the same call completes.
     """
+    with alone_in(out):
+        return _evaluate(plan, recipes, out, settings, watch)
+
+
+def _evaluate(
+    plan: FolderPlan, recipes: Sequence[Recipe], out: Path, settings: FolderSettings, watch: Watcher
+) -> FolderResult:
     folder = OutFolder(out, save_stems=settings.keep_audio)
     if settings.fresh:
         folder.clear()
-        (out / INPUTS).unlink(missing_ok=True)
     earlier = read_scores(folder.scores) if folder.scores.exists() else []
-    check_same_label(earlier, settings.label, out)
     known = read_inputs(out / INPUTS)
+    _check_fits(plan, out, settings, earlier, known)
     tasks = [_task(pair, recipes, out, settings) for pair in plan.pairs]
     inputs = {(task.method, task.track): _inputs(task) for task in tasks}  # before: what changes later is scored again
     unfinished = [left for task in tasks if (left := _unfinished(task, inputs, earlier, known)) is not None]
@@ -86,9 +94,12 @@ def evaluate_folders(
             said = {row.recipe for row in earlier if (row.method, row.track, row.reason) == (method, track, reason)}
             unsaid = tuple(recipe for recipe in recipes if recipe.name not in said)
             log.append(unscored(settings.label, method, track, reason, unsaid))
+            folder.forget_windows(method, track, [recipe.name for recipe in recipes])
         done = apply_in_processes(score_pair, unfinished, settings.jobs, _died)
         stack.callback(done.close)  # on any exception the processes end here, not when this is collected
         for task, result in done:
+            if result.failed:
+                folder.forget_windows(task.method, task.track, [recipe.name for recipe in task.recipes])
             log.append(_replacing(task, result.rows, earlier))
             if not result.failed:
                 own = inputs[(task.method, task.track)]
@@ -100,6 +111,32 @@ def evaluate_folders(
     rows = _in_order(read_scores(folder.scores), plan, recipes)
     notes = {note: None for task in tasks for recipe in recipes for note in _notes(known, task, recipe)}
     return FolderResult(rows, tuple(notes), failed, len(tasks) - len(unfinished))
+
+
+def _check_fits(
+    plan: FolderPlan,
+    out: Path,
+    settings: FolderSettings,
+    earlier: Sequence[Score],
+    known: Mapping[tuple[str, str, str], ScoredInputs],
+) -> None:
+    """Raise OptionError where these scores cannot stand beside those of before."""
+    check_same_label(earlier, settings.label, out)
+    tracks = [*(pair.track for pair in plan.pairs), *(track for _, track, _ in plan.missing)]
+    refuse_same_files([*(row.track for row in earlier), *tracks], "tracks")
+    refuse_same_files([*(row.method for row in earlier), *plan.methods], "methods")
+    for method in plan.methods:
+        before = {entry.home for entry in known.values() if entry.method == method} - {""}
+        here = {_home(pair.estimates) for pair in plan.pairs if pair.method == method} - {""}
+        if before and here and not before & here:
+            raise OptionError(
+                f"{out} holds scores of the estimates in {min(before)} as {method!r}, and these are in {min(here)}: "
+                "give another --method-name or another --out, or --fresh to discard them."
+            )
+
+
+def _home(estimates: TrackFiles) -> str:
+    return str(estimates.home) if estimates.home is not None else ""
 
 
 def _task(pair: Pair, recipes: Sequence[Recipe], out: Path, settings: FolderSettings) -> PairTask:
@@ -115,6 +152,7 @@ def _task(pair: Pair, recipes: Sequence[Recipe], out: Path, settings: FolderSett
         allow=settings.allow,
         out=out,
         keep_audio=settings.keep_audio,
+        only=pair.only,
     )
 
 
@@ -136,24 +174,32 @@ def _unfinished(
 ) -> PairTask | None:
     """The task with only the recipes whose scores are not there, or were made from files that have changed since."""
     own = inputs[(task.method, task.track)]
-    scored = {row.recipe for row in earlier if (row.method, row.track) == (task.method, task.track) and not row.failed}
+    before = [row for row in earlier if (row.method, row.track) == (task.method, task.track) and not row.failed]
+    scored = {(row.recipe, row.stem) for row in before}
+    wanted = task.only or task.stems
     left = tuple(
         recipe
         for recipe in task.recipes
-        if recipe.name not in scored or not own[recipe.name].same_inputs(known.get(own[recipe.name].key))
+        if not scored.issuperset((recipe.name, stem) for stem in wanted)
+        or not own[recipe.name].same_inputs(known.get(own[recipe.name].key))
     )
-    return replace(task, recipes=left) if left else None
+    # the new rows replace those of before, so that what was asked for then is made again with what is asked for now
+    more = {stem for recipe in left for name, stem in scored if name == recipe.name and stem in task.stems}
+    only = (*task.only, *(stem for stem in task.stems if stem in more - set(task.only))) if task.only else ()
+    return replace(task, recipes=left, only=only) if left else None
 
 
 def _inputs(task: PairTask) -> dict[str, ScoredInputs]:
     """What the scores under each recipe are made from."""
     files = state_of(task.paths)
+    home = _home(task.estimates)
     return {
         recipe.name: ScoredInputs(
             method=task.method,
             track=task.track,
             recipe=recipe.name,
             files=files,
+            home=home,
             asked=digest(recipe, task.stems, task.allow),
         )
         for recipe in task.recipes
@@ -172,11 +218,12 @@ def _replacing(task: PairTask, rows: list[Score], earlier: Sequence[Score]) -> l
 
 
 def _in_order(rows: Sequence[Score], plan: FolderPlan, recipes: Sequence[Recipe]) -> list[Score]:
-    """Rows of the plan's tracks and of these recipes, of every method in the folder, in one order for every `jobs`."""
-    tracks = list(dict.fromkeys([pair.track for pair in plan.pairs] + [track for _, track, _ in plan.missing]))
-    names = [recipe.name for recipe in recipes]
-    wanted = [row for row in rows if row.track in tracks and row.recipe in names]
-    return sorted(wanted, key=lambda row: (row.method, tracks.index(row.track), names.index(row.recipe)))
+    """All rows in one order for every `jobs`: tracks as in the plan, then those of before; recipes likewise."""
+    tracks = [pair.track for pair in plan.pairs] + [track for _, track, _ in plan.missing]
+    tracks = list(dict.fromkeys([*tracks, *(row.track for row in rows)]))
+    names = list(dict.fromkeys([*(recipe.name for recipe in recipes), *(row.recipe for row in rows)]))
+    place = {name: index for index, name in enumerate(tracks)}
+    return sorted(rows, key=lambda row: (row.method, place[row.track], names.index(row.recipe)))
 
 
 def _notes(known: dict[tuple[str, str, str], ScoredInputs], task: PairTask, recipe: Recipe) -> tuple[str, ...]:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..audio import Audio
 from ..cli.terminal import debugging
 from ..data.track import MemorySource, Track
 from ..errors import DatasetError, SepkitError
-from .file_links import link_file
+from .file_links import is_made, link_file, note_made, remove_made
 from .folder_track import LoadedTrack, Tolerance, load_track
 from .folders import no_estimate
 from .measured import Measured
 from .methods import Method
 from .museval_json import write_windows
-from .name_matching import near
+from .name_matching import with_near
 from .out_folder import OutFolder, file_name, stems_folder
 from .recipe import Recipe
 from .rows import Label, Separation
 from .score import Cost, MethodFacts, Score
 from .stem_folders import TrackFiles
 from .views import View, view_on
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class PairTask:
     allow: Tolerance
     out: Path
     keep_audio: bool
+    only: tuple[str, ...] = ()  # the stems that rows are wanted for; all when empty
 
     @property
     def paths(self) -> list[Path]:
@@ -110,13 +115,42 @@ def _scored(task: PairTask, loaded: LoadedTrack, view: View) -> list[Score]:
     def keep_windows(recipe: Recipe, found: Sequence[Measured]) -> None:
         write_windows(folder.windows(recipe.name, Method(name=task.method), track, view), found)
 
+    folder.forget_windows(task.method, task.track, [recipe.name for recipe in task.recipes])
     rows = separation.score(view, estimates, task.recipes, keep_windows)
     reasons = {
-        stem: view.why_absent(stem) if view.partial else f"no reference of {stem}. {near(stem, list(track.stems))}"
+        stem: view.why_absent(stem) if view.partial else with_near(f"no reference of {stem}", stem, track.stems)
         for stem in view.absent
     }
     reasons |= {stem: no_estimate(stem, task.estimates) for stem in view.stems if stem not in loaded.estimates}
-    return [row.model_copy(update={"reason": reasons[row.stem]}) if row.stem in reasons else row for row in rows]
+    absent = [stem for stem in task.only if stem not in view.stems]
+    reasons |= {stem: no_estimate(stem, task.estimates) for stem in absent}
+    unasked = replace(view, stems=tuple(absent))
+    for row in separation.undefined(unasked, "no estimate", task.recipes):  # in one batch with the others
+        at = next(other.at for other in rows if other.recipe == row.recipe)
+        rows.append(row.model_copy(update={"view": view.stems, "at": at}))
+    silence = silent_sounds(view, loaded)
+    rows = [row.model_copy(update={"reason": _reason(row, reasons, silence)}) for row in rows]
+    return [row for row in rows if not task.only or row.stem in task.only]
+
+
+def silent_sounds(view: View, loaded: LoadedTrack) -> list[tuple[str, str]]:
+    """What is silent from end to end: (reference or estimate, stem)."""
+    truths = [("reference", stem) for stem in view.parts if not view.truth(stem, loaded.track).any()]
+    scored = {stem: x for stem, x in loaded.estimates.items() if stem in view.parts}
+    return truths + [("estimate", stem) for stem, x in scored.items() if not x.any()]
+
+
+def _reason(row: Score, reasons: Mapping[str, str], silence: Sequence[tuple[str, str]]) -> str | None:
+    """Why there is no value: what is missing, or whose silence it is."""
+    if row.value is not None or row.stem in reasons:
+        return reasons.get(row.stem, row.reason) if row.value is None else None
+    reason = str(row.reason)
+    if "silent" not in reason or not silence:
+        return reason
+    own = [what for what, stem in silence if stem == row.stem]
+    if own:
+        return f"the {own[0]} is silent" if reason.startswith("every window") else f"the {own[0]} is silent: {reason}"
+    return f"{reason}: the {' and the '.join(f'{what} of {stem}' for what, stem in silence)}"
 
 
 def _keep(task: PairTask, loaded: LoadedTrack, view: View) -> None:
@@ -130,10 +164,18 @@ def _keep(task: PairTask, loaded: LoadedTrack, view: View) -> None:
         if len(parts) == 1:
             link_file(task.references.stems[parts[0]], folder, view.truth_name(stem))
         else:
-            truth = Audio(view.truth(stem, loaded.track), loaded.track.sample_rate)
-            truth.write(folder / f"{view.truth_name(stem)}.wav", bits="float", overwrite=True)
+            _write(folder, view.truth_name(stem), view.truth(stem, loaded.track), loaded.track.sample_rate)
     if task.references.mixture is not None:
         link_file(task.references.mixture, folder, "mixture")
     else:
-        mixture = Audio(loaded.track.mixture, loaded.track.sample_rate)
-        mixture.write(folder / "mixture.wav", bits="float", overwrite=True)
+        _write(folder, "mixture", loaded.track.mixture, loaded.track.sample_rate)
+
+
+def _write(folder: Path, name: str, samples: Tensor, sample_rate: int) -> None:
+    """Write a sum (c t) under that name, unless a file of the user's has it."""
+    path = folder / f"{name}.wav"
+    if path.exists() and not is_made(path):
+        return
+    note_made(folder, [path.name])
+    remove_made(folder, name, path)
+    Audio(samples, sample_rate).write(path, bits="float", overwrite=True)

@@ -58,6 +58,8 @@ def load_track(name: str, estimates: Mapping[str, Path], truth: TrackFiles, allo
     if mixture is not None:
         whole = _fitted(_same_format(Audio.read(mixture), mixture, like, allow), mixture, like, allow, notes)
     track = replace(track_in_memory(name, stems, like.sample_rate, whole), complete=truth.complete)
+    if mixture is not None and len(stems) > 1 and (differs := track.mixture_fit.note):
+        notes.append(f"{mixture}: {differs}. Is a reference missing, or is it another mixture?")
     found = {}
     for stem, path in estimates.items():
         against = like if stem not in references else replace(like, path=references[stem])

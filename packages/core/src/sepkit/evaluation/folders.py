@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..data.opening import KINDS, open_dataset
-from ..data.stem_names import parts_of
+from ..data.stem_names import STEMS, parts_of
 from ..data.track import Track
 from ..errors import DatasetError, OptionError, UnknownNameError
-from .name_matching import Matching, match_names, near
+from .name_matching import Matching, match_names, near, pick_names, with_near
 from .reference_points import REFERENCE_POINTS
 from .stem_folders import TrackFiles, find_tracks, in_order
+from .stem_notes import idle_notes, other_notes
 
 UNCLEAR = "could be each other's"
 Reference = TrackFiles | Track
@@ -22,23 +23,32 @@ Reference = TrackFiles | Track
 
 @dataclass(frozen=True)
 class Pair:
-    """One track of one method to be scored: its estimates, its truth, and the stems that a row is wanted for."""
+    """One track of one method to be scored: its estimates, its truth, and the method's stems.
+
+    Rows are wanted for `only` these stems, or for all of them where it is empty. The others count all the same:
+    they say what `other` is, and what leaks.
+    """
 
     method: str
     track: str
     estimates: TrackFiles
     reference: Reference
     stems: tuple[str, ...]
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class FolderPlan:
-    """What can be scored, which references nobody estimated (method, track, reason), and what else is wrong or odd."""
+    """What can be scored, which references nobody estimated (method, track, reason), and what else is wrong or odd.
+
+    `uncovered` are notes on metrics that need an estimate of every source.
+    """
 
     pairs: tuple[Pair, ...]
     missing: tuple[tuple[str, str, str], ...]
     problems: tuple[str, ...]
     notes: tuple[str, ...]
+    uncovered: tuple[str, ...] = ()
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -65,10 +75,7 @@ def open_references(
         tracks = find_tracks(Path(references), split, skip=skip)
         refuse_namesakes(tracks)
         found = {track.name: _without_overlap(track) for track in tracks}
-    for name in names:
-        if name not in found:
-            raise UnknownNameError(f"The references have no track {name!r}: {near(name, list(found))}")
-    chosen = names or list(found)
+    chosen = pick_names(names, list(found)) if names else list(found)
     return {name: found[name] for name in chosen[: limit or len(chosen)]}
 
 
@@ -85,12 +92,14 @@ def plan_folders(
 
     Each group of the estimates (`separated/<model>`) is a method. Without groups there is one, named by `method_name`,
     by the record that `sepkit separate` leaves, or else `folder_name`. Two folders of single tracks belong together
-    whatever their names. `stems` asks for these only. `whole` says that the references are all of their folder, so
-    that estimates of other tracks are a problem.
-    Raises DatasetError where two estimates have one name or nothing matches, OptionError for a name that does not fit.
+    whatever their names. `stems` asks for rows of these only. `whole` says that the references are all of their
+    folder, so that estimates of other tracks are a problem.
+    Raises DatasetError where two estimates have one name or nothing matches, OptionError for a name that does not fit,
+    UnknownNameError for a stem that neither side has.
     """
     methods = _by_method(estimates, method_name, folder_name)
-    pairs, missing, problems, notes = [], [], [], []
+    _refuse_unknown(stems, estimates, references)
+    pairs, missing, problems, notes, uncovered = [], [], [], [], []
     for method, tracks in methods.items():
         refuse_namesakes(tracks)
         by_name = {track.name: track for track in tracks}
@@ -98,23 +107,43 @@ def plan_folders(
         problems += [f"{method}: {_ambiguity(*group)}" for group in matching.ambiguous]
         if whole:
             problems += [
-                f"{method}: {n}: no reference of this track. {near(n, matching.rights)}" for n in matching.lefts
+                f"{method}: {n}: no reference of this track. {near(n, matching.rights)}".rstrip()
+                for n in matching.lefts
             ]
         missing += [
-            (method, name, f"no estimates of this track. {near(name, matching.lefts)}") for name in matching.rights
+            (method, name, f"no estimates of this track. {near(name, matching.lefts)}".rstrip())
+            for name in matching.rights
         ]
         missing += [(method, name, _ambiguity(*group)) for group in matching.ambiguous for name in group[1]]
         matched = {references_name: by_name[own] for own, references_name in matching.pairs.items()}
-        wanted = tuple(stems) or in_order({stem for track in matched.values() for stem in track.stems})
+        own_stems = _stems_of_method(matched.values(), tracks)
         ordered = [name for name in references if name in matched]
-        pairs += [Pair(method, name, matched[name], references[name], wanted) for name in ordered]
-        problems += _stem_problems(method, matched, references, wanted)
-        notes += _stem_notes(method, [references[name] for name in matched], wanted)
-        notes += [note for track in matched.values() for note in track.aside]
+        pairs += [Pair(method, name, matched[name], references[name], own_stems, tuple(stems)) for name in ordered]
+        problems += _stem_problems(method, matched, references, own_stems, tuple(stems) or own_stems)
+        truths = [references[name] for name in matched]
+        notes += other_notes(method, truths, own_stems)
+        uncovered += idle_notes(method, truths, own_stems)
+        notes += [note for track in (*matched.values(), *truths) for note in getattr(track, "aside", ())]
     if not pairs:
         unclear = [problem for problem in problems if UNCLEAR in problem]
         raise DatasetError(f"{'; '.join(unclear)}." if unclear else _nothing(methods, references))
-    return FolderPlan(tuple(pairs), tuple(missing), tuple(problems), tuple(dict.fromkeys(notes)))
+    return FolderPlan(
+        tuple(pairs), tuple(missing), tuple(problems), tuple(dict.fromkeys(notes)), tuple(dict.fromkeys(uncovered))
+    )
+
+
+def _stems_of_method(matched: Iterable[TrackFiles], tracks: Sequence[TrackFiles]) -> tuple[str, ...]:
+    """What the method outputs: every stem of a matched track, and known ones of its others, asked for or not."""
+    others = {stem for track in tracks for stem in track.stems if stem in STEMS}
+    return in_order(others.union(*(track.stems for track in matched)))
+
+
+def _refuse_unknown(stems: Sequence[str], estimates: Sequence[TrackFiles], references: Mapping[str, Reference]) -> None:
+    known = {stem for side in (*estimates, *references.values()) for stem in side.stems} | {"accompaniment", "other"}
+    for stem in stems:
+        if stem not in known:
+            text = f"Neither the estimates nor the references have the stem {stem!r}"
+            raise UnknownNameError(with_near(text, stem, in_order(known)))
 
 
 def refuse_namesakes(tracks: Sequence[TrackFiles]) -> None:
@@ -127,11 +156,6 @@ def refuse_namesakes(tracks: Sequence[TrackFiles]) -> None:
                 f"Two tracks are called {track.name!r}: {other.folder} and {track.folder}; "
                 "give one split (--split), or a folder further down."
             )
-
-
-def stems_of(reference: Reference) -> tuple[str, ...]:
-    """The stems that a reference has."""
-    return tuple(reference.stems)
 
 
 def _as_files(track: Track) -> Reference:
@@ -162,9 +186,15 @@ def _by_method(
             f"--method-name {method_name!r} is one name, and the estimates hold {len(groups)} methods "
             f"({', '.join(group or '(the folder itself)' for group in groups)}); give one of their folders."
         )
-    methods = {
-        method_name or group or _recorded_method(tracks[0]) or folder_name: tracks for group, tracks in groups.items()
-    }
+    methods: dict[str, list[TrackFiles]] = {}
+    for group, tracks in groups.items():
+        name = method_name or group or _recorded_method(tracks[0]) or folder_name
+        if name in methods:
+            raise OptionError(
+                f"Two folders would both be the method {name!r}, {methods[name][0].folder.parent} and "
+                f"{tracks[0].folder.parent}: rename one of them, or give one of them alone."
+            )
+        methods[name] = tracks
     for name in methods.keys() & REFERENCE_POINTS.keys():
         raise OptionError(f"The method name {name!r} is that of a reference point; give another with --method-name.")
     return methods
@@ -192,19 +222,24 @@ def _ambiguity(lefts: Sequence[str], rights: Sequence[str]) -> str:
 
 
 def _stem_problems(
-    method: str, matched: Mapping[str, TrackFiles], references: Mapping[str, Reference], wanted: Sequence[str]
+    method: str,
+    matched: Mapping[str, TrackFiles],
+    references: Mapping[str, Reference],
+    stems: Sequence[str],
+    wanted: Sequence[str],
 ) -> list[str]:
     """Stems that no reference has at all, and those that a track lacks though others of the method have them."""
-    known = list(dict.fromkeys(stem for name in matched for stem in stems_of(references[name])))
+    known = list(dict.fromkeys(stem for name in matched for stem in references[name].stems))
     derived = {"accompaniment", "other"} if known else set()
     problems = [
-        f"{method}: no reference has the stem {stem!r}: {near(stem, known)}"
+        with_near(f"{method}: no reference has the stem {stem!r}", stem, known)
         for stem in wanted
         if stem not in known and stem not in derived
     ]
     for name, track in matched.items():
-        present = stems_of(references[name])
-        lacking = [stem for stem in wanted if stem not in track.stems and parts_of(stem, wanted, present)]
+        present = references[name].stems
+        asked = [stem for stem in wanted if stem not in track.stems]
+        lacking = [stem for stem in asked if parts_of(stem, {*stems, stem}, tuple(present))]
         problems += [f"{method}: {name}: {no_estimate(stem, track)}" for stem in lacking if track.problem is None]
     return problems
 
@@ -212,24 +247,6 @@ def _stem_problems(
 def no_estimate(stem: str, track: TrackFiles) -> str:
     """The reason of a stem that a track's estimates lack."""
     return f"no estimate of {stem} in {track.folder}. {near(stem, [path.name for path in track.stems.values()])}"
-
-
-def _stem_notes(method: str, references: Sequence[Reference], wanted: Sequence[str]) -> list[str]:
-    known = list(dict.fromkeys(stem for reference in references for stem in stems_of(reference)))
-    idle = [stem for stem in known if stem not in wanted]
-    notes = []
-    if idle and not {"accompaniment", "other"} & set(wanted):
-        notes.append(
-            f"{method}: estimates of {', '.join(wanted)} only, references also of {', '.join(idle)}: what leaks from "
-            "those counts as an artefact, not as interference."
-        )
-    finer = [stem for stem in wanted if stem not in known and stem not in ("accompaniment", "other")]
-    if "other" in wanted and "other" in known and finer:
-        notes.append(
-            f"{method}: {', '.join(finer)} has no reference, and the references' other contains it where it sounds; "
-            "the score of other is then too low."
-        )
-    return notes
 
 
 def _nothing(methods: Mapping[str, Sequence[TrackFiles]], references: Mapping[str, Reference]) -> str:

@@ -24,6 +24,7 @@ from .measured import Measured
 from .methods import Method
 from .museval_json import write_windows
 from .out_folder import OutFolder, TrackFolders
+from .out_guard import alone_in, refuse_same_files
 from .recipe import Recipe
 from .resume import check_same_label, is_finished, views_in_use
 from .rows import Label, Separation, cost_of
@@ -85,15 +86,29 @@ def evaluate(
 
     Writes OUT/scores.jsonl, OUT/logs/, OUT/windows/<recipe>/<method>/<track>.json for recipes with windows and, with
     `save_stems`, OUT/stems/<method>/<track>/<stem>.wav and OUT/references/<track>/. Raises OptionError where OUT holds
-    scores of other settings, DatasetError without tracks.
+    scores of other settings, another run is at work, or two names would have one file, DatasetError without tracks.
     """
     if not tracks:
         raise DatasetError(f"The dataset {settings.dataset} has no track; check its folder, or --limit.")
     folder = OutFolder(Path(out), save_stems=settings.save_stems)
+    with alone_in(folder.root):
+        return _evaluate(methods, tracks, recipes, folder, settings, watch)
+
+
+def _evaluate(
+    methods: Sequence[Method],
+    tracks: Sequence[Track],
+    recipes: Sequence[Recipe],
+    folder: OutFolder,
+    settings: RunSettings,
+    watch: Watcher,
+) -> list[Score]:
     if settings.fresh:
         folder.clear()
     earlier = read_scores(folder.scores) if folder.scores.exists() else []
     check_same_label(earlier, settings.label, folder.root)
+    refuse_same_files([*(row.track for row in earlier), *(track.name for track in tracks)], "tracks")
+    refuse_same_files([*(row.method for row in earlier), *(method.name for method in methods)], "methods")
     with ScoreLog(folder.scores) as log:
         run = _Run(tracks, recipes, settings, watch, folder, log, earlier)
         try:
@@ -209,6 +224,8 @@ class _Run:
                 def keep_windows(recipe: Recipe, found: Sequence[Measured]) -> None:
                     write_windows(self.folder.windows(recipe.name, method, item.track, view), found)
 
+                for recipe in self.recipes:  # a recipe that now has none must not keep those of before
+                    self.folder.windows(recipe.name, method, item.track, view).unlink(missing_ok=True)
                 return separation.score(view, estimates, self.recipes, keep_windows)
         except (SepkitError, OSError) as error:
             return separation.fail(str(error), self.recipes)
@@ -229,6 +246,8 @@ class _Run:
 
     def record(self, item: Item, rows: Sequence[Score]) -> None:
         with self.lock:
+            if rows[0].failed:
+                self.folder.forget_windows(rows[0].method, item.track.name, [recipe.name for recipe in self.recipes])
             self.log.append(rows)
         self.watch.finished(rows[0].method, item.track.name, item.seconds, rows)
 

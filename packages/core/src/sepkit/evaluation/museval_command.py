@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..cli import exit_codes
-from ..cli.terminal import print_note
+from ..cli.terminal import print_error, print_note
 from ..config import Frozen
 from ..errors import DatasetError, OptionError
 from .command import print_grids, print_results
@@ -29,7 +29,8 @@ class MusevalRequest(Frozen):
 
 
 def run_museval_json(request: MusevalRequest) -> int:
-    """Print a table for each metric, and with `out` write them as a run; the exit code.
+    """Print a table for each metric, and with `out` write them as a run; the exit code: OK, or FAILED where a method
+    has none of museval's values.
 
     Raises DatasetError where a folder has no results or two of them have a method of the same name, OptionError for a
     recipe without museval's numbers.
@@ -40,14 +41,20 @@ def run_museval_json(request: MusevalRequest) -> int:
             f"--recipe {recipe.name!r} is none of BSS Eval, which is what museval's files hold; "
             "take musdb18, sisec18 or ismir22_1s."
         )
-    rows = gather(request, recipe)
+    gathered = gather(request, recipe)
+    rows = [row for row in gathered if row.metric in recipe.metrics or row.failed]
+    empty = _without_values(gathered, recipe)
+    for line in empty:
+        print_error(line)
+    if not rows:
+        return exit_codes.FAILED
     if request.out is not None:
         print_results(_written(request.out, rows, recipe)[:-1], request.out)
     else:
         print_grids([score_grid(rows, recipe, metric) for metric in recipe.metrics])
     for note in uneven_tracks(rows):
         print_note(note)
-    return exit_codes.OK
+    return exit_codes.FAILED if empty else exit_codes.OK
 
 
 def gather(request: MusevalRequest, recipe: Recipe) -> list[Score]:
@@ -74,6 +81,18 @@ def gather(request: MusevalRequest, recipe: Recipe) -> list[Score]:
             if homes.setdefault(method, place) != place:
                 raise DatasetError(f"{homes[method]} and {place} both have a method {method!r}: rename one folder.")
     return [row for _, found in sources for row in found]
+
+
+def _without_values(rows: Sequence[Score], recipe: Recipe) -> list[str]:
+    """A line for each method whose files hold other numbers than museval's."""
+    metrics: dict[str, set[str]] = {}
+    for row in rows:
+        metrics.setdefault(row.method, set()).add(row.metric)
+    return [
+        f"{method} has no values of BSS Eval (SDR, ISR, SIR, SAR): its files hold {', '.join(sorted(found))}."
+        for method, found in metrics.items()
+        if not found & set(recipe.metrics)
+    ]
 
 
 def uneven_tracks(rows: Sequence[Score]) -> list[str]:

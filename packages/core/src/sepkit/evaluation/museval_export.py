@@ -10,6 +10,7 @@ from ..errors import OptionError
 from ..partial_files import replacing
 from .out_folder import file_name
 from .recipe import Recipe
+from .score import Score
 
 BSS_ENGINES = ("bsseval", "museval")
 
@@ -24,17 +25,25 @@ def exported_recipe(recipes: Sequence[Recipe]) -> Recipe:
 
 
 def export_museval(
-    out: Path, target: Path, recipe: Recipe, methods: Sequence[str], tracks: Sequence[str], split: str | None
+    out: Path,
+    target: Path,
+    recipe: Recipe,
+    rows: Sequence[Score],
+    methods: Sequence[str],
+    tracks: Sequence[str],
+    split: str | None,
 ) -> list[Path]:
     """Copy the windows of these methods and tracks to TARGET/<method>/<split>/<track>.json; those that were written.
 
-    `split` is test by default, because museval aggregates folders of that name only.
+    Only of what has scores under the recipe in `rows` now. `split` is test by default, because museval aggregates folders
+    of that name only.
     """
+    scored = {(row.method, row.track) for row in rows if row.recipe == recipe.name and not row.failed}
     written = []
     for method in methods:
         for track in tracks:
             source = out / "windows" / file_name(recipe.name) / file_name(method) / f"{file_name(track)}.json"
-            if source.exists():
+            if (method, track) in scored and source.exists():
                 path = target / file_name(method) / (split or "test") / source.name
                 with replacing(path, overwrite=True) as partial:
                     shutil.copyfile(source, partial)

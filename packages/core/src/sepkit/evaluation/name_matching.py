@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from ..errors import UnknownNameError
+
 LISTED = 8  # names in a message; a whole dataset would bury what is wrong
 
 
@@ -49,12 +51,39 @@ def name_key(name: str) -> str:
 
 
 def near(name: str, known: Sequence[str]) -> str:
-    """The nearest of the names and the first few of them: `did you mean 'a'? There: a, b, c and 40 more.`"""
+    """The nearest of the names and the first few of them: `did you mean 'a'? There: a, b, c and 40 more.`
+
+    Nothing at all where there are none.
+    """
+    if not known:
+        return ""
     keys = {name_key(other): other for other in known}
     close = get_close_matches(name_key(name), keys, n=1, cutoff=0.5)
     hint = f"did you mean {keys[close[0]]!r}? " if close else ""
     more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
-    return f"{hint}There: {', '.join(known[:LISTED]) or 'none'}{more}."
+    return f"{hint}There: {', '.join(known[:LISTED])}{more}."
+
+
+def with_near(text: str, name: str, known: Sequence[str]) -> str:
+    """The text (without a stop) and what is near the name: `no such stem 'a': did you mean 'b'? There: b, c.`"""
+    hint = near(name, known)
+    return f"{text}{':' if hint.startswith('did') else '.'} {hint}".rstrip()
+
+
+def pick_names(wanted: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The known names that are wanted, in that order, each once; case and Unicode normalisation do not matter.
+
+    Raises UnknownNameError for one that is not there, or that could be two.
+    """
+    found = []
+    for name in wanted:
+        alike = [other for other in known if name_key(other) == name_key(name)]
+        if name not in known and len(alike) != 1:
+            if alike:
+                raise UnknownNameError(f"{name!r} could be {' or '.join(map(repr, alike))}: write one as it is.")
+            raise UnknownNameError(with_near(f"There is no track {name!r}", name, known))
+        found.append(name if name in known else alike[0])
+    return list(dict.fromkeys(found))
 
 
 def _file_system_key(name: str) -> str:

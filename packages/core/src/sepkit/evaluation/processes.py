@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
@@ -93,11 +94,20 @@ class _Worker(Generic[Value, Result]):
 def _work(connection: Connection, function: Callable[[Value], Result]) -> None:
     """Serve values until the connection closes."""
     signal.signal(signal.SIGTERM, leave)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         while True:
             connection.send(function(connection.recv()))
     except (EOFError, BrokenPipeError):
         pass  # the parent is done, or gone
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent has been killed: nobody wants what it is on, which may take minutes."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 @contextmanager

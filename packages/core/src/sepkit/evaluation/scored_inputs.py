@@ -18,7 +18,8 @@ NAME = "inputs.jsonl"
 class ScoredInputs(Frozen):
     """What one method's scores of one track under one recipe were made from, and what was noted on the way.
 
-    `files` holds size in bytes and time of change in nanoseconds by path; `asked` what else the numbers depend on.
+    `files` holds size in bytes and time of change in nanoseconds by path; `asked` what else the numbers depend on;
+    `home` the folder in which the method's estimates lie.
     """
 
     method: str
@@ -27,6 +28,7 @@ class ScoredInputs(Frozen):
     files: dict[str, tuple[int, int]]
     asked: str
     notes: tuple[str, ...] = ()
+    home: str = ""
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -32,6 +32,7 @@ class TrackFiles:
     aside: tuple[str, ...] = ()
     is_root: bool = False
     complete: bool | None = None  # whether the stems are all that sounds in the mixture, where the dataset says so
+    home: Path | None = None  # the folder of the method's tracks, resolved: without the track's name and its split
 
 
 def find_tracks(root: Path, split: str | None = None, *, skip: Path | None = None) -> list[TrackFiles]:
@@ -87,8 +88,8 @@ def _track(root: Path, folder: Path, files: list[Path]) -> TrackFiles:
     name = parts[-1] if parts else root.resolve().name
     group = "/".join(part for part in parts[:-1] if part.lower() not in SPLIT_NAMES)
     stems: dict[str, Path] = {}
-    mixture, problem = None, None
-    aside = []
+    files, aside, problem = without_sums(files)
+    mixture = None
     for path in files:
         if is_mixture(path.stem):
             if mixture is not None:
@@ -105,12 +106,47 @@ def _track(root: Path, folder: Path, files: list[Path]) -> TrackFiles:
         else:
             stems[stem] = path
     stems = {stem: stems[stem] for stem in in_order(stems)}
-    return TrackFiles(name, folder, group, stems, mixture, problem, tuple(aside), not parts)
+    home = _home(folder, len(parts))
+    return TrackFiles(name, folder, group, stems, mixture, problem, tuple(aside), not parts, home=home)
+
+
+def _home(folder: Path, depth: int) -> Path:
+    """The folder above the track's, without those of splits: where all tracks of one method lie."""
+    home = folder.resolve()
+    if depth and is_mixture(home.name):
+        home = home.parent
+    home = home.parent
+    return home.parent if home.name.lower() in SPLIT_NAMES else home
+
+
+def without_sums(files: list[Path]) -> tuple[list[Path], list[str], str | None]:
+    """The files without those that are sums of others (`drums+bass+other.wav`, as runs write truths); why; a problem.
+
+    A sum of stems that are not there on their own is a stem. One that overlaps with others is a problem.
+    """
+    parts = {path: {stem_of_name(part) for part in path.stem.split("+")} for path in files if "+" in path.stem}
+    single = {stem_of(path) for path in files if path not in parts}
+    sums = [path for path, own in parts.items() if own <= single]
+    rest = [path for path in parts if path not in sums]
+    problem = None
+    for index, path in enumerate(rest):
+        taken = single.union(*(parts[other] for other in rest[:index]))
+        if parts[path] & taken:
+            shared = ", ".join(sorted(parts[path] & taken))
+            problem = f"{path.parent}: {path.name} contains {shared}, which another file has too; keep one"
+            break
+    aside = [f"{path}: left aside, as it is the sum of other files there" for path in sums]
+    return [path for path in files if path not in sums], aside, problem
 
 
 def stem_of(path: Path) -> str:
     """The stem that a file holds, by its name."""
-    return canonical_stem(path.stem) or name_key(path.stem)
+    return stem_of_name(path.stem)
+
+
+def stem_of_name(name: str) -> str:
+    """The stem that a name stands for: a known one, or one of that name."""
+    return canonical_stem(name) or name_key(name)
 
 
 def in_order(stems: Iterable[str]) -> tuple[str, ...]:
