@@ -22,7 +22,7 @@ from sepkit.evaluation.methods import Method, available_methods
 from sepkit.evaluation.progress import RunProgress
 from sepkit.evaluation.recipe import RECIPES, Aggregate
 from sepkit.evaluation.statistics import Interval, difference_interval, mean_interval
-from sepkit.partial_files import replacing
+from sepkit.partial_files import write_text
 
 from .claims_runs import (
     SUBSTITUTE,
@@ -243,11 +243,9 @@ def run_claims(
     methods |= {method.name: method for method in choose_methods("all", checkpoints) if method.checkpoint}
     _make_missing_runs(ledger, selection, given, methods, out, settings, limit)
     findings = tested(ledger, selection, given, methods, run_folders(out))
-    with replacing(out / "claims.json", overwrite=True) as path:
-        rows = [{**asdict(one), "difference": one.difference} for one in findings]
-        path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    with replacing(out / "claims.md", overwrite=True) as path:
-        path.write_text(markdown(findings), encoding="utf-8")
+    rows = [{**asdict(one), "difference": one.difference} for one in findings]
+    write_text(out / "claims.json", json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    write_text(out / "claims.md", markdown(findings))
     return findings
 
 

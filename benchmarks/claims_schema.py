@@ -7,6 +7,7 @@ A table holds a row for each system and a column for each measure; a claim is on
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -214,6 +215,13 @@ class Ledger(Frozen):
     def tables_by_id(self) -> dict[str, PublishedTable]:
         return {table.id: table for table in self.tables}
 
+    def _near(self, name: str, known: set[str]) -> str:
+        """The nearest ids, and of the hundreds that there are only the papers and tables."""
+        close = get_close_matches(name, sorted(known), n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+        tables = ", ".join(sorted({*self.papers, *self.tables_by_id}))
+        return f"{hint}Papers and tables: {tables}, all; a claim is TABLE/ROW/COLUMN."
+
     def chosen(self, names: str) -> Selection:
         """What `--paper` names: ids of papers, tables, claims, relative claims or statements, or `all`.
 
@@ -225,7 +233,7 @@ class Ledger(Frozen):
         known |= {x.id for x in self.statements}
         for name in wanted or [names]:
             if name not in known:
-                raise UnknownNameError(f"No published table is named {name!r}: {nearest(name, known)}")
+                raise UnknownNameError(f"No published table or claim is named {name!r}: {self._near(name, known)}")
         asked = set(wanted)
 
         def of(paper: str) -> bool:

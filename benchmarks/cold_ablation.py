@@ -29,7 +29,7 @@ from sepkit.errors import SepkitError
 from sepkit.evaluation.machine import machine_facts, package_versions
 from sepkit.evaluation.recipe import find_recipe
 from sepkit.host import HostedSeparator
-from sepkit.partial_files import replacing
+from sepkit.partial_files import replacing, write_text
 
 from .cold_ablation_page import markdown, plot
 from .cold_ablation_variants import (
@@ -95,8 +95,7 @@ def scored(variant: Variant, arguments: argparse.Namespace, tracks: Iterable[Tra
             separator = AblatedSeparator(variant, network, QUICK_SECONDS if arguments.quick else 12.0)
             found = measured(separator, track, variant.target, every_step=variant.name == BASE)
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as partial:
-                partial.write_text(json.dumps(found) + "\n", encoding="utf-8")
+            write_text(path, json.dumps(found) + "\n")
         songs.append(json.loads(path.read_text(encoding="utf-8")))
     return songs
 
@@ -148,11 +147,11 @@ def main(given: list[str] | None = None) -> int:
         "machine": machine_facts(),
         "versions": package_versions(("sepkit-waveform-diffusion",)),
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    arguments.out.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
+    write_text(arguments.out.with_suffix(".json"), json.dumps(report, indent=2) + "\n")
+    write_text(arguments.out.with_suffix(".md"), markdown(report))
     try:
-        plot(report, arguments.out.with_suffix(".svg"))
+        with replacing(arguments.out.with_suffix(".svg"), overwrite=True) as partial:
+            plot(report, partial)
     except ImportError:
         print("no plot: matplotlib is not installed (pip install 'sepkit[eval]')", file=sys.stderr)
     print(markdown(report))

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from sepkit.evaluation.machine import machine_facts, package_versions
+from sepkit.partial_files import write_text
 from sepkit_waveform_diffusion.config import ColdConfig
 from sepkit_waveform_diffusion.network import ColdNetwork, new_network
 from sepkit_waveform_diffusion.presets import preset_model
@@ -153,9 +154,8 @@ def main(given: list[str] | None = None) -> int:
         "versions": package_versions(("sepkit-waveform-diffusion",)),
         "load_average": load_average,
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    arguments.out.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
+    write_text(arguments.out.with_suffix(".json"), json.dumps(report, indent=2) + "\n")
+    write_text(arguments.out.with_suffix(".md"), markdown(report))
     print(markdown(report))
     equal = report["pair"]["largest_difference"] < 1e-5
     return 0 if equal and report["pair"]["cpu_ratio"]["median"] >= TARGET_RATIO else 1

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sepkit.evaluation.bsseval import evaluate
 from sepkit.evaluation.museval_engine import load_museval
+from sepkit.partial_files import write_text
 
 Array = NDArray[np.float64]
 RESULTS = Path(__file__).parent / "results"
@@ -130,8 +131,7 @@ def main() -> int:
         warnings.simplefilter("ignore")
         lines += [line(case, museval) for case in cases()]
     lines += ["", "Seeded synthetic scenes at 16 kHz. Made by `python -m benchmarks.eval_exactness`.", ""]
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "eval_exactness.md").write_text("\n".join(lines), encoding="utf-8")
+    write_text(arguments.out / "eval_exactness.md", "\n".join(lines))
     print("\n".join(lines))
     return 0
 

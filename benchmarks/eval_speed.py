@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sepkit.evaluation.machine import machine_facts, package_versions
+from sepkit.partial_files import replacing, write_text
 
 from .eval_speed_cases import scene
 from .eval_speed_page import markdown, plot
@@ -124,12 +125,12 @@ def main() -> int:
         "versions": package_versions(("fast-bss-eval",)),
         "load_average": load_average,
     }
-    arguments.out.mkdir(parents=True, exist_ok=True)
     page = markdown(report)
-    (arguments.out / "eval_speed.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    (arguments.out / "eval_speed.md").write_text(page, encoding="utf-8")
+    write_text(arguments.out / "eval_speed.json", json.dumps(report, indent=2) + "\n")
+    write_text(arguments.out / "eval_speed.md", page)
     try:
-        plot(report, arguments.out / "eval_speed.svg")
+        with replacing(arguments.out / "eval_speed.svg", overwrite=True) as partial:
+            plot(report, partial)
     except ImportError:
         print("no plot: matplotlib is not installed (pip install 'sepkit[eval]')", file=sys.stderr)
     print(page)

@@ -31,7 +31,7 @@ from sepkit.evaluation.progress import RunProgress
 from sepkit.evaluation.recipe import Recipe, find_recipe
 from sepkit.evaluation.run_file import write_run_file
 from sepkit.evaluation.score import Score, now
-from sepkit.partial_files import replacing
+from sepkit.partial_files import replacing, write_text
 from sepkit.registry import list_separators
 
 from .degradations import VERSION, Degradation, find_degradations
@@ -173,12 +173,10 @@ def _write(report: Report, path: Path) -> None:
         except ImportError:
             print_note("no plots: matplotlib is not installed (pip install 'sepkit[eval]')")
             break
-    with replacing(path.with_suffix(".json"), overwrite=True) as partial:
-        text = json.dumps(report.model_dump(mode="json"), indent=1, ensure_ascii=False)
-        partial.write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(report.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    write_text(path.with_suffix(".json"), text + "\n")
     page = markdown(report.points, report.degradations, report.notes, drawn, report.command, report.settings)
-    with replacing(path.with_suffix(".md"), overwrite=True) as partial:
-        partial.write_text(page, encoding="utf-8")
+    write_text(path.with_suffix(".md"), page)
     print(page)
     print_note(f"Results: {path.with_suffix('.md')}, {path.with_suffix('.json')}")
 

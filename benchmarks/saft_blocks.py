@@ -26,6 +26,7 @@ from sepkit.errors import SepkitError
 from sepkit.evaluation.machine import machine_facts, package_versions
 from sepkit.evaluation.recipe import find_recipe
 from sepkit.host import HostedSeparator
+from sepkit.partial_files import replacing, write_text
 from sepkit.training.loop import FitConfig, fit
 from sepkit_lightsaft.config import LightSaftConfig
 from sepkit_lightsaft.loss import LossWeights, SpectrogramLoss
@@ -97,7 +98,7 @@ class Meter:
 
     def __exit__(self, *error: object) -> None:
         self.seconds += time.process_time() - self.began
-        self.path.write_text(json.dumps(self.seconds))
+        write_text(self.path, json.dumps(self.seconds))
 
 
 def _no_progress(done: int, total: int) -> None:
@@ -228,11 +229,11 @@ def main() -> int:
         "machine": machine_facts(),
         "versions": package_versions(("sepkit-lightsaft",)),
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    arguments.out.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
+    write_text(arguments.out.with_suffix(".json"), json.dumps(report, indent=2) + "\n")
+    write_text(arguments.out.with_suffix(".md"), markdown(report))
     try:
-        plot(report, arguments.out.with_suffix(".svg"))
+        with replacing(arguments.out.with_suffix(".svg"), overwrite=True) as partial:
+            plot(report, partial)
     except ImportError:
         print("no plot: matplotlib is not installed (pip install 'sepkit[eval]')", file=sys.stderr)
     print(markdown(report))

@@ -24,7 +24,7 @@ from sepkit.errors import OptionError, SepkitError
 from sepkit.evaluation.machine import machine_facts, package_versions
 from sepkit.evaluation.recipe import find_recipe
 from sepkit.host import HostedSeparator
-from sepkit.partial_files import replacing
+from sepkit.partial_files import replacing, write_text
 from sepkit_waveform_diffusion.conditional.separator import ConditionalSeparator, build
 
 from .claims_schema import read_ledger
@@ -92,8 +92,7 @@ def measured(
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 value = scored(separator, track, seed)
-                with replacing(path) as partial:
-                    partial.write_text(json.dumps(value) + "\n", encoding="utf-8")
+                write_text(path, json.dumps(value) + "\n")
             found.setdefault(str(seed), {})[track.name] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
@@ -146,11 +145,11 @@ def main(given: list[str] | None = None) -> int:
     except SepkitError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    arguments.out.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
+    write_text(arguments.out.with_suffix(".json"), json.dumps(report, indent=2) + "\n")
+    write_text(arguments.out.with_suffix(".md"), markdown(report))
     try:
-        plot(report, arguments.out.with_suffix(".svg"))
+        with replacing(arguments.out.with_suffix(".svg"), overwrite=True) as partial:
+            plot(report, partial)
     except ImportError:
         print("no plot: matplotlib is not installed (pip install 'sepkit[eval]')", file=sys.stderr)
     print(markdown(report))

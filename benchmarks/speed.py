@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sepkit.evaluation.machine import machine_facts, package_versions
+from sepkit.partial_files import write_text
 
 from .speed_cases import CASES, DESCRIPTIONS
 
@@ -109,9 +110,8 @@ def main() -> int:
         "versions": package_versions(("sepkit-lightsaft", "demucs", "openunmix")),
         "load_average": load_average,
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    arguments.out.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
+    write_text(arguments.out.with_suffix(".json"), json.dumps(report, indent=2) + "\n")
+    write_text(arguments.out.with_suffix(".md"), markdown(report))
     print(markdown(report))
     return 0 if "cpu_ratio" in pair and pair["cpu_ratio"]["median"] >= TARGET_RATIO else 1
 
