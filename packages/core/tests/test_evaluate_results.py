@@ -1,4 +1,4 @@
-"""Laws of a folder of results: nobody's sounds are deleted, no number depends on how it was asked for, nothing is mixed."""
+"""Laws of a folder of results: no sound is deleted, no number depends on how it was asked for, nothing is mixed."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def evaluate(
         str | None, typer.Option(metavar="NAME", help="What to call the estimates; their folder's name by default.")
     ] = None,
     stem: Annotated[
-        list[str] | None, typer.Option(metavar="STEM", help="Score only this stem; may be repeated.")
+        list[str] | None, typer.Option(metavar="STEM", help="Rows of this stem only; may be repeated.")
     ] = None,
     split: options.Split = None,
     track: options.OnlyTracks = None,
@@ -69,8 +69,8 @@ def evaluate(
 ) -> None:
     """Score stems against the true ones, matched by name; or --method on a --dataset; or --museval-json.
 
-    Exit codes: 0 all fine; 1 something had no counterpart or no score (its rows say why), the rest is scored; 2 nothing
-    was started; 130 interrupted: the same command goes on where it stopped.
+    Exit codes: 0 all fine; 1 a track, stem or method had no counterpart, could not be read, or has no value at all (its
+    rows say why), the rest is scored; 2 nothing was started; 130 interrupted: the same command goes on where it stopped.
     """
     if list_choices:
         from ..evaluation.command import print_choices

@@ -24,6 +24,6 @@ Checkpoints = Annotated[
 Budget = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Stop a separation that takes longer; adds a column.")
 ]
-Fresh = Annotated[bool, typer.Option("--fresh/--resume", help="Discard what the folder holds, or go on with it.")]
+Fresh = Annotated[bool, typer.Option("--fresh/--resume", help="Discard the folder's earlier run, or go on with it.")]
 SaveStems = Annotated[bool, typer.Option(help="Keep the separated stems and the references as float WAV.")]
 ShowChoices = Annotated[bool, typer.Option("--list", help="List methods, groups and recipes, and stop.")]

@@ -35,8 +35,8 @@ def export_museval(
 ) -> list[Path]:
     """Copy the windows of these methods and tracks to TARGET/<method>/<split>/<track>.json; those that were written.
 
-    Only of what has scores under the recipe in `rows` now. `split` is test by default, because museval aggregates folders
-    of that name only.
+    Only of what has scores under the recipe in `rows` now. `split` is test by default, because museval aggregates
+    folders of that name only.
     """
     scored = {(row.method, row.track) for row in rows if row.recipe == recipe.name and not row.failed}
     written = []
