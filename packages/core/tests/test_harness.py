@@ -16,6 +16,7 @@ from sepkit.evaluation.harness import RunSettings, evaluate
 from sepkit.evaluation.methods import Method, available_methods, find_methods
 from sepkit.evaluation.metrics import sdr_mdx
 from sepkit.evaluation.museval_json import read_results, read_windows
+from sepkit.evaluation.out_guard import alone_in
 from sepkit.evaluation.recipe import RECIPES
 from sepkit.evaluation.score import EVERY_STEM, read_scores
 from sepkit.evaluation.views import FULL_VIEW, view_of
@@ -247,6 +248,16 @@ def test_two_at_once_without_stems_give_the_same_scores_and_leave_no_sound(run, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["logs", "scores.jsonl"]
 
 
+def test_names_that_would_share_a_file_are_refused_and_so_is_a_folder_in_use(tmp_path):
+    alike = [track_in_memory(name, {"vocals": torch.zeros(1, 8)}, RATE) for name in ("a?b", "a_b")]
+    with pytest.raises(OptionError, match="would both be called 'a_b'"):
+        evaluate([], alike, [MDX], tmp_path, settings(), Silent())
+    with pytest.raises(OptionError, match="methods 'x/y' and 'x:y'"):
+        evaluate([fake("x/y"), fake("x:y")], tracks(), [MDX], tmp_path, settings(), Silent())
+    with alone_in(tmp_path), pytest.raises(OptionError, match=r"Another run \(process \d+\)"):
+        evaluate([], tracks(), [MDX], tmp_path, settings(), Silent())
+
+
 def test_no_track_is_an_error(tmp_path):
     with pytest.raises(DatasetError, match="no track"):
         evaluate([], [], [MDX], tmp_path, settings(), Silent())
@@ -297,6 +308,12 @@ def test_windows_are_written_for_each_recipe_kept_by_a_resumed_run_and_cleared_b
     for again in read_results(windows / "musdb18"):  # tracks have their files' names
         assert found[again.method, again.stem, again.metric] == again.value
     stale = windows / "musdb18" / "good" / "song_0.json"
+    unlucky = fake("unlucky", fails_when_quiet=True)
+    quiet = windows / "musdb18" / "unlucky" / "song_1.json"
+    quiet.parent.mkdir()
+    quiet.write_text("of a time when it did not fail")
+    evaluate([unlucky], tracks(), recipes, tmp_path, only, Silent())
+    assert [path.name for path in quiet.parent.iterdir()] == ["song_0.json"]
     stale.write_text("as it was")
     evaluate([METHODS[0]], tracks()[:1], recipes, tmp_path, only, Silent())
     assert stale.read_text() == "as it was"

@@ -70,7 +70,8 @@ def evaluate(
     """Score stems against the true ones, matched by name; or --method on a --dataset; or --museval-json.
 
     Exit codes: 0 all fine; 1 a track, stem or method had no counterpart, could not be read, or has no value at all (its
-    rows say why), the rest is scored; 2 nothing was started; 130 interrupted: the same command goes on where it stopped.
+    rows say why), the rest is scored; 2 nothing was started; 130 interrupted: the same command goes on where it
+    stopped.
     """
     if list_choices:
         from ..evaluation.command import print_choices

@@ -148,6 +148,8 @@ def _reason(row: Score, reasons: Mapping[str, str], silence: Sequence[tuple[str,
     if "silent" not in reason or not silence:
         return reason
     own = [what for what, stem in silence if stem == row.stem]
+    if not own and not reason.startswith("every window"):
+        return reason  # it says itself what is silent
     if own:
         return f"the {own[0]} is silent" if reason.startswith("every window") else f"the {own[0]} is silent: {reason}"
     return f"{reason}: the {' and the '.join(f'{what} of {stem}' for what, stem in silence)}"
