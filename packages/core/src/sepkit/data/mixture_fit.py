@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 UNEXPLAINED = 0.01
 """The share of a mixture's energy that complete stems may leave to coding and mastering."""
@@ -42,7 +43,7 @@ class MixtureFit(NamedTuple):
 
 def mixture_fit(mixture: Any, total: Any) -> MixtureFit:
     """Hold a mixture against the sum of its stems: arrays or tensors of one shape."""
-    m, s = (np.asarray(x).reshape(-1) for x in (mixture, total))
+    m, s = (_floats(x).reshape(-1) for x in (mixture, total))
     energy, sounding = float(np.vdot(m, m)), float(np.vdot(s, s))
     if not energy or not sounding:
         return MixtureFit(0.0 if energy == sounding else 1.0, None)
@@ -57,3 +58,8 @@ def _level(level_db: float) -> str:
     if abs(level_db) <= LEVEL_DB:
         return "at their level"
     return f"{abs(level_db):.1f} dB {'louder' if level_db > 0 else 'quieter'}"
+
+
+def _floats(x: Any) -> NDArray[Any]:
+    given = np.asarray(x)
+    return given.astype(np.result_type(given.dtype, np.float32), copy=False)

@@ -40,7 +40,8 @@ def score_whole_track(recipe: Recipe, stems: Sequence[str], material: Material) 
     """One number for each stem and metric, over the whole track."""
     rows = []
     for stem in stems:
-        reference, estimate = (_once(group[stem]) for group in (material.references, material.estimates))
+        reference = np.asarray(material.references[stem], dtype=np.float64)
+        estimate = np.asarray(material.estimates[stem], dtype=np.float64)
         found: dict[str, Measured] = {}
         for names, compute in WHOLE_TRACK.items():
             wanted = [name for name in names if name in recipe.metrics]
@@ -127,12 +128,6 @@ def _check_sounds(stems: Sequence[str], sounds: Sequence[Array], what: str) -> N
     silent = [stem for stem, one in zip(stems, sounds, strict=True) if not np.any(one)]
     if silent:
         raise AudioError(f"museval refuses a track with a silent {what}: {', '.join(silent)}")
-
-
-def _once(sound: Any) -> Any:
-    """Floats in float64 for all metrics at once; anything else as it is, for each metric to say why not."""
-    given = np.asarray(sound)
-    return given.astype(np.float64, copy=False) if given.dtype.kind == "f" else given
 
 
 def _si_sdr(s: Array, e: Array, material: Material) -> Sequence[Any]:

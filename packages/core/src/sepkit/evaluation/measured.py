@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..data.mixture_fit import mixture_fit
 from ..data.stem_names import without_overlap
 from ..errors import AudioError
-from .metrics.signals import check_layout
+from .metrics.signals import check_floats, check_layout
 
 PAIR = ("vocals", "accompaniment")
 
@@ -47,7 +47,7 @@ class Material:
     """One separated track: references and estimates by stem and the mixture, each c t of one shape.
 
     `complete` says whether the references are all that sounds in the mixture. `results` keeps what one engine has
-    computed for the recipes that share it. Raises AudioError where shapes differ.
+    computed for the recipes that share it. Raises AudioError where shapes differ, are no c t, or samples no floats.
     """
 
     references: Mapping[str, Any]
@@ -62,6 +62,7 @@ class Material:
         if len(wanted) != 2:
             raise AudioError(f"The mixture has the shape {wanted}; give channels and samples (c t), x[None] of mono.")
         check_layout(wanted, "mixture")
+        check_floats(np.asarray(self.mixture), "mixture")
         for what, group in (("reference", self.references), ("estimate", self.estimates)):
             for stem in self.stems:
                 if tuple(np.shape(group[stem])) != wanted:
@@ -69,6 +70,7 @@ class Material:
                         f"The {what} of {stem} has the shape {tuple(np.shape(group[stem]))} and the mixture {wanted} "
                         "(c t); they must be equal."
                     )
+                check_floats(np.asarray(group[stem]), f"{what} of {stem}")
 
     @property
     def stems(self) -> list[str]:
@@ -92,7 +94,8 @@ class Material:
         """What to say of metrics that see levels, where the references are all that sounds but not the mixture."""
         key = ("level note",)
         if key not in self.results:
-            stems = without_overlap(list(self.references)) if self.complete else ()
+            alike = all(np.shape(one) == np.shape(self.mixture) for one in self.references.values())
+            stems = without_overlap(list(self.references)) if self.complete and alike else ()
             total = reduce(add, (np.asarray(self.references[stem]) for stem in stems)) if stems else None
             self.results[key] = None if total is None else mixture_fit(self.mixture, total).note
         note: str | None = self.results[key]

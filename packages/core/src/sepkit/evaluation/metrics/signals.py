@@ -38,13 +38,7 @@ def checked(value: Any, what: str) -> NDArray[np.floating[Any]]:
     nothing at all, and for axes that are not channels and samples.
     """
     given = np.asarray(value)
-    if given.dtype.kind in "iub":
-        raise AudioError(
-            f"The {what} is of the type {given.dtype}; metrics take floats with full scale at 1: divide 16-bit PCM by "
-            "32768, and others by half their range."
-        )
-    if given.dtype.kind != "f":
-        raise AudioError(f"The {what} is of the type {given.dtype}; give floats with full scale at 1.")
+    check_floats(given, what)
     if given.ndim < 2 or not given.size:
         raise AudioError(
             f"The {what} has the shape {given.shape}; give channels and samples last (c t), x[None] of mono, and at "
@@ -56,6 +50,17 @@ def checked(value: Any, what: str) -> NDArray[np.floating[Any]]:
     if not finite:
         raise AudioError(f"The {what} holds NaN, infinite or absurdly large samples; metrics of it would be too.")
     return given
+
+
+def check_floats(given: NDArray[Any], what: str) -> None:
+    """Raise AudioError for integers, whose full scale is not 1, and for what is no number."""
+    if given.dtype.kind in "iub":
+        raise AudioError(
+            f"The {what} is of the type {given.dtype}; metrics take floats with full scale at 1: divide 16-bit PCM by "
+            "32768, and others by half their range."
+        )
+    if given.dtype.kind != "f":
+        raise AudioError(f"The {what} is of the type {given.dtype}; give floats with full scale at 1.")
 
 
 def check_layout(shape: Sequence[int], what: str) -> None:
