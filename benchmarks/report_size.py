@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import resource
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from sepkit.data.synthetic import synthetic_set
 from sepkit.evaluation.out_folder import stems_folder
 from sepkit.evaluation.report import PageOptions, write_report
 from sepkit.evaluation.score import Score, ScoreLog
+from sepkit.evaluation.worker import peak_memory_megabytes
 
 LEAKS = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05)  # of the mixture in each method's estimates; the first is the mixture itself
 BUDGETS_MEGABYTES = (60.0, 120.0, 400.0)
@@ -72,9 +72,9 @@ def made_run(folder: Path, songs: int, seconds: float) -> Path:
 def written(run: Path, allowed_megabytes: float) -> Page:
     """Write the page into a folder of passing and look at it; to be called in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        before, began = _peak_megabytes(), time.process_time()
+        before, began = peak_memory_megabytes(), time.process_time()
         found = write_report([run], Path(folder) / "page.html", PageOptions(budget_megabytes=allowed_megabytes))
-        cpu, memory = time.process_time() - began, _peak_megabytes() - before
+        cpu, memory = time.process_time() - began, peak_memory_megabytes() - before
         text = found.path.read_text(encoding="utf-8")
     content = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
     tracks = json.loads(content[1])["tracks"] if content is not None else []
@@ -97,12 +97,6 @@ def table(pages: Sequence[Page]) -> str:
             f"{page.cpu_seconds:.1f} | {page.memory_megabytes:.0f} |"
         )
     return "\n".join(lines)
-
-
-def _peak_megabytes() -> float:
-    """The most memory that this process has held, 10^6 bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
 def main(given: Sequence[str] | None = None) -> int:
