@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DatasetError
@@ -41,7 +42,12 @@ def musdb_dataset(root: str | Path, split: str = "test", *, sample_rate: int | N
             "decode it with `musdbconvert` of the package musdb, or download the HQ edition."
         )
     songs = FolderDataset(root, "test" if split == "test" else "train", sample_rate=sample_rate)
-    kept = [t for t in songs if split == "test" or (t.name in VALIDATION_TRACKS) == (split == "valid")]
+    # its stems are all there is in a song, so nobody has to read whole mixtures to find that out
+    kept = [
+        replace(t, complete=True)
+        for t in songs
+        if split == "test" or (t.name in VALIDATION_TRACKS) == (split == "valid")
+    ]
     if not kept:
         raise DatasetError(f"{root} has none of MUSDB's {split} songs: check that the download is complete.")
     return Dataset(f"musdb:{root}", kept, split, songs.notes)

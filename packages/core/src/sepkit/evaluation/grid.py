@@ -98,7 +98,7 @@ def score_grid(rows: Sequence[Score], recipe: Recipe, metric: str) -> Grid:
             *_interval_notes(entries),
             *_rank_notes(groups),
             *_failures(entries),
-            *undefined_notes(rows, recipe),
+            *undefined_notes(rows, recipe, metric),
             *value_notes(rows, recipe, metric),
         ),
         muted=tuple(entry.is_reference for entry in entries),
