@@ -73,7 +73,7 @@ def museval(r: Array, e: Array, window: float) -> Values:
 
 def fast_bss_eval(r: Array, e: Array, window: float) -> Values:
     """The whole signal, one channel, float64 in torch and the exact solution: its `sources` SIR and SAR are ours."""
-    import fast_bss_eval as package  # type: ignore[import-untyped, unused-ignore]
+    import fast_bss_eval as package  # type: ignore[import-not-found, import-untyped, unused-ignore]
     import torch
 
     del window
