@@ -1,4 +1,4 @@
-"""A release holds both networks, and no place of the machine that trained them."""
+"""A release holds all its networks, and no place of the machine that trained them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,19 @@ from sepkit_waveform_diffusion.train import TRAIN_DEFAULT, write_checkpoint
 UNET = UNetConfig(n_fft=64, hop_samples=16, widths=(2, 3, 4))
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("release", Path(__file__).parents[1] / "training/release.py")
+def loaded(name: str) -> ModuleType:
+    """A script of the training folder as a module."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / f"training/{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    return loaded("release")
 
 
 def run(folder: Path, target: str, schedule: str, seed: int) -> tuple[Path, ColdNetwork]:
@@ -66,3 +71,21 @@ def test_runs_in_the_wrong_order_are_refused(script: ModuleType, tmp_path: Path)
     accompaniment, _ = run(tmp_path, "accompaniment", "beta_20", 2)
     with pytest.raises(OptionError, match="restores accompaniment; wanted one for vocals"):
         script.release([accompaniment, vocals], tmp_path / "released", "")
+
+
+def test_the_conditional_release_is_what_was_trained(tmp_path: Path) -> None:
+    pytest.importorskip("audio_diffusion_pytorch", reason="the generator is its U-Net")
+    from sepkit_waveform_diffusion.conditional import network, presets, separator, train
+
+    script, preset = loaded("release_conditional"), train.TRAIN_PRESETS["train_default"]
+    data = preset.data.model_copy(update={"sources": (f"folder:{tmp_path}/songs",), "cache": str(tmp_path)})
+    config = preset.model_copy(update={"model": presets.PRESETS["tiny"], "data": data})
+    trained = network.new_network(config.model, seed=3)
+    train.write_checkpoint(tmp_path / "run/best", trained, config, {"step": 7})
+    folder = script.release(tmp_path / "run", tmp_path / "released", script.TEXT.read_text(encoding="utf-8"))
+    assert f"{sum(p.numel() for p in trained.parameters()):,} parameters" in (folder / "README.md").read_text()
+    assert str(tmp_path) not in (folder / "config.json").read_text()
+    found = separator.build(checkpoint=folder)
+    assert found.info.licence == "CC0-1.0"
+    for (name, values), wanted in zip(found.network.state_dict().items(), trained.state_dict().values(), strict=True):
+        torch.testing.assert_close(values, wanted, atol=1e-3, rtol=1e-3, msg=name)  # half precision

@@ -10,8 +10,6 @@ was measured by a command that the reader can run.
 from __future__ import annotations
 
 import argparse
-import json
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from torch import Tensor
 
 from sepkit.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from sepkit.errors import OptionError
+from sepkit.training.card import score_table
 from sepkit.training.curve import draw_curve, read_log, without_places
 from sepkit_waveform_diffusion.config import ColdConfig
 from sepkit_waveform_diffusion.separator import CONFIG_VERSION, NAME, separator_info
@@ -61,24 +60,6 @@ def release(runs: Sequence[Path], folder: Path, card: str) -> Path:
     )
 
 
-def score_table(path: Path) -> str:
-    """A Markdown table of SDR, SIR and SAR by method and stem, means over tracks, from a benchmark's rows."""
-    shown = {"sdr_mdx": "SDR", "sir_bss4_median": "SIR", "sar_bss4_median": "SAR"}
-    values: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    for line in path.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        if row.get("metric") in shown and row.get("stem") in TARGETS and row.get("value") is not None:
-            values[row["method"], row["stem"], row["metric"]].append(row["value"])
-    columns = [(stem, metric) for stem in TARGETS for metric in shown]
-    lines = ["| method | " + " | ".join(f"{stem} {shown[metric]}" for stem, metric in columns) + " |"]
-    lines.append("|---|" + "---:|" * len(columns))
-    for method in dict.fromkeys(method for method, *_ in values):
-        cells = [values.get((method, *column), []) for column in columns]
-        numbers = [f"{sum(cell) / len(cell):.2f}" if cell else "–" for cell in cells]
-        lines.append(f"| {method} | " + " | ".join(numbers) + " |")
-    return "\n".join(lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("vocals", type=Path)
@@ -89,7 +70,7 @@ def main() -> None:
     arguments = parser.parse_args()
     runs = (arguments.vocals, arguments.accompaniment)
     draw_curve({target: read_log(run) for target, run in zip(TARGETS, runs, strict=True)}, "sdr_mdx", arguments.curve)
-    tables = "\n\n".join(score_table(path) for path in arguments.scores) or "Not scored yet."
+    tables = "\n\n".join(score_table(path, TARGETS) for path in arguments.scores) or "Not scored yet."
     folder = release(runs, arguments.out, TEXT.read_text(encoding="utf-8").replace("{{scores}}", tables))
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{folder}: {size / 1e6:.2f} MB")
