@@ -1,0 +1,1 @@
+"""One prior over all stems that separates by posterior sampling, and generates."""
