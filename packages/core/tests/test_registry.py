@@ -81,6 +81,26 @@ def test_the_shipped_checkpoint_fills_the_line(announce: Callable[..., Path]) ->
     assert "format None" in (summaries()["plain"].error or "")
 
 
+def test_methods_of_one_family_share_a_checkpoint(announce: Callable[..., Path]) -> None:
+    package = announce("plain_fast", PLAIN, distribution="sepkit-family")
+    for name in ("plain_slow", "other_slow", "plain"):
+        announce(name, None, distribution="sepkit-family")
+
+    def save(name: str, size: int) -> None:
+        folder, state = package / "checkpoints" / name, {"weight": torch.ones(size)}
+        save_checkpoint(folder, separator=name, config=Frozen(), config_version=1, info=INFO, state=state, card="")
+
+    def parameters() -> dict[str, int | None]:
+        return {name: summary.parameters for name, summary in summaries().items() if summary.stems or "_" in name}
+
+    save("plain", 7)
+    known = parameters()
+    assert {known[name] for name in ("plain", "plain_fast", "plain_slow")} == {7}
+    assert known["other_slow"] is None
+    save("plain_slow", 9)  # a folder of its own goes before the shared one
+    assert (parameters()["plain_slow"], parameters()["plain_fast"]) == (9, 7)
+
+
 def test_listing_imports_neither_plugins_nor_torch(announce: Callable[..., Path]) -> None:
     announce("loud", "raise SystemExit('the plugin was imported')")
     code = """

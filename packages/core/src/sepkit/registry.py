@@ -184,8 +184,8 @@ def _summarise(name: str, points: list[EntryPoint]) -> SeparatorSummary:
     folder, error = _find_module(points[0])
     if folder is None:
         return unknown.model_copy(update={"error": error})
-    config_path = folder / "checkpoints" / name / CONFIG_FILE
-    if not config_path.exists():
+    config_path = _config_path(folder / "checkpoints", name)
+    if config_path is None:
         return unknown
     try:
         header = read_header(config_path.parent)
@@ -203,6 +203,19 @@ def _summarise(name: str, points: list[EntryPoint]) -> SeparatorSummary:
         parameters=header.weights.parameters,
         config_path=config_path,
     )
+
+
+def _config_path(checkpoints: Path, name: str) -> Path | None:
+    """The config.json of a method's own checkpoint, or else of the one that it shares; None where it ships neither.
+
+    Methods that run the same weights in different ways share the folder of what their names have before the last
+    underscore: `msdm_dirac` and `msdm_gaussian` that of `msdm`.
+    """
+    shared, _, _ = name.rpartition("_")
+    for folder in (name, shared):
+        if folder and (path := checkpoints / folder / CONFIG_FILE).exists():
+            return path
+    return None
 
 
 def _find_module(point: EntryPoint) -> tuple[Path | None, str | None]:
