@@ -1,9 +1,9 @@
 """The cold-diffusion paper's design claims, one by one, as tables and plots.
 
 `python -m benchmarks.cold_ablation --source synthetic:24 --budget 300` trains a small network for every variant by the
-package's own training command, each for the same number of steps, scores all of them on the same made songs, and writes
-cold_ablation.json, .md and .svg. What is finished is not done again. `--quick` takes seconds and shows only that it
-runs.
+package's own training command, each for the same number of steps and, with `--initial`, from the same weights. It
+scores all of them on the same made songs, and writes cold_ablation.json, .md and .svg. What is finished is not done
+again. `--quick` takes seconds and shows only that it runs.
 
 Claims: the network should be asked for the accompaniment and not for the mixture; the deviation term sigma_t z of the
 reverse process is better left out; a large last beta; more steps for the accompaniment; the first steps do most;
@@ -30,6 +30,7 @@ from sepkit.evaluation.machine import machine_facts, package_versions
 from sepkit.evaluation.recipe import find_recipe
 from sepkit.host import HostedSeparator
 from sepkit.partial_files import replacing, write_text
+from sepkit.training.curve import without_place
 
 from .cold_ablation_page import markdown, plot
 from .cold_ablation_variants import (
@@ -84,7 +85,10 @@ def _score(
 def scored(variant: Variant, arguments: argparse.Namespace, tracks: Iterable[Track]) -> list[dict[str, Any]]:
     """A variant's songs, trained and measured now or earlier."""
     cache = arguments.runs / "cache"
-    config = training_config(variant, arguments.source, arguments.valid, arguments.budget, cache, quick=arguments.quick)
+    config = training_config(
+        variant, arguments.source, arguments.valid, arguments.budget, cache,
+        quick=arguments.quick, initial=arguments.initial,
+    )  # fmt: skip
     network = None
     songs = []
     for track in tracks:
@@ -112,6 +116,7 @@ def parsed(given: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--valid", action="append", default=[], help="validation data")
     parser.add_argument("--test", default="synthetic:8", help="dataset spec; its test split")
+    parser.add_argument("--initial", type=Path, help="checkpoint folder with whose weights every network begins")
     parser.add_argument("--quick", action="store_true", help="tiny networks and songs: only to see that it runs")
     parser.add_argument("--runs", type=Path, default=Path("runs/cold_ablation"), help="trainings and scores so far")
     parser.add_argument("--out", type=Path, default=RESULTS / "cold_ablation", help="path without suffix")
@@ -143,7 +148,12 @@ def main(given: list[str] | None = None) -> int:
         return 1
     report = {
         "results": results,
-        "settings": {name: getattr(arguments, name) for name in ("budget", "source", "valid", "test", "quick")},
+        "settings": {
+            "source": [without_place(spec) for spec in arguments.source],
+            "valid": [without_place(spec) for spec in arguments.valid],
+            "initial": arguments.initial and "/".join(arguments.initial.parts[-2:]),
+            **{name: getattr(arguments, name) for name in ("budget", "test", "quick")},
+        },
         "machine": machine_facts(),
         "versions": package_versions(("sepkit-waveform-diffusion",)),
     }

@@ -32,6 +32,12 @@ def markdown(report: Mapping[str, Any]) -> str:
     """The report as a page."""
     settings, machine = report["settings"], report["machine"]
     base = report["results"][BASE]["songs"]
+    beginning = "from random weights"
+    if settings.get("initial"):
+        beginning = (
+            f"all from the weights {settings['initial']}, trained to give the vocals' complement at beta_20, which "
+            "favours the variants that are like it"
+        )
     lines = ["# Cold diffusion: the design claims", ""]
     if settings["quick"]:
         lines += ["Made with --quick: tiny networks after a few steps. These numbers mean nothing.", ""]
@@ -39,7 +45,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     lines += [
         f"SDR is `sdr_mdx`, SIR and SAR are `musdb18`'s, in dB, on {settings['test']} ({len(base)} songs), means over "
         f"songs with 95 % bootstrap intervals. Every network was trained for {settings['budget']} steps on "
-        f"{', '.join(settings['source'])}. {machine['processor']}, {machine['cores']} cores. Made by "
+        f"{', '.join(settings['source'])}, {beginning}. {machine['processor']}, {machine['cores']} cores. Made by "
         "`python -m benchmarks.cold_ablation`.",
         "",
     ]

@@ -73,13 +73,14 @@ def smoothed(rows: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[float]]
 def without_places(extra: Mapping[str, Any]) -> dict[str, Any]:
     """What a checkpoint recorded of its training, with folders by their last name: where they lay is of no concern."""
     config = extra["training"]["config"]
-    data = {**config["data"], "cache": None, "sources": [_last_name(spec) for spec in config["data"]["sources"]]}
-    config = {**config, "data": data, "validation": [_last_name(spec) for spec in config["validation"]]}
+    data = {**config["data"], "cache": None, "sources": [without_place(spec) for spec in config["data"]["sources"]]}
+    config = {**config, "data": data, "validation": [without_place(spec) for spec in config["validation"]]}
     if config.get("initial"):
         config["initial"] = "/".join(Path(config["initial"]).parts[-2:])
     return {**extra, "training": {**extra["training"], "config": config}}
 
 
-def _last_name(spec: str) -> str:
+def without_place(spec: str) -> str:
+    """A dataset's spec with its folder by the last name: `folder:/disk/songs` -> `folder:songs`."""
     kind, _, path = spec.partition(":")
     return f"{kind}:{Path(path).name}" if path else kind

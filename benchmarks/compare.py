@@ -1,0 +1,188 @@
+"""Settings or checkpoints of methods, side by side on the same songs in one run.
+
+`python -m benchmarks.compare --variant "T = 1" cold_diffusion checkpoint=RUN1/best --variant "T = 8" cold_diffusion
+checkpoint=RUN8/best --along "T = 8" --test synthetic:8 --out runs/compare/steps` scores every variant by SDR
+(`sdr_mdx`), SIR and SAR (`musdb18`), compares each with the first song by song, and writes .json, .md and .svg. A value
+is JSON or else text; `quality=best` and `seed=3` are the separation's, all others are options of `get_separator`.
+`--along` also scores the estimate after every step of that variant. What is scored is not scored again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sepkit import get_separator
+from sepkit.audio import Audio, Stems
+from sepkit.data.opening import open_dataset
+from sepkit.data.track import Track
+from sepkit.errors import OptionError, SepkitError
+from sepkit.evaluation.machine import machine_facts, package_versions
+from sepkit.evaluation.recipe import find_recipe
+from sepkit.partial_files import replacing, write_text
+from sepkit.separator import Separator
+
+from .compare_page import METRICS, markdown, plot
+
+RECIPES = ("sdx23", "musdb18")
+CALL = ("quality", "seed")  # what belongs to the separation, not to the method
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A method with options, under a name of its own."""
+
+    label: str
+    method: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def built(self) -> Separator:
+        """The method, ready; raises SepkitError for what it refuses."""
+        return get_separator(self.method, **{name: x for name, x in self.options.items() if name not in CALL})
+
+    def call(self) -> dict[str, Any]:
+        """Options of the separation."""
+        return {name: x for name, x in self.options.items() if name in CALL}
+
+    def digest(self, track: Track, *, along: bool) -> str:
+        """A short name for all that a score depends on; a checkpoint counts by its contents."""
+        facts = {**self.options, "method": self.method, "along": along, "song": [track.name, track.seconds]}
+        if "checkpoint" in self.options:
+            weights = Path(self.options["checkpoint"]) / "weights.safetensors"
+            facts["checkpoint"] = hashlib.sha256(weights.read_bytes()).hexdigest()
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def variant_of(words: list[str]) -> Variant:
+    """LABEL METHOD NAME=VALUE ...; raises OptionError for other words."""
+    if len(words) < 2:
+        raise OptionError(f"--variant takes LABEL METHOD NAME=VALUE ..., not {' '.join(words)!r}.")
+    options: dict[str, Any] = {}
+    for word in words[2:]:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise OptionError(f"--variant {words[0]!r}: {word!r} is no NAME=VALUE.")
+        try:
+            options[name] = json.loads(text)
+        except json.JSONDecodeError:
+            options[name] = text
+    return Variant(words[0], words[1], options)
+
+
+def scores(stems: Stems, track: Track, mixture: Audio) -> dict[str, dict[str, float | None]]:
+    """Stem -> metric -> value of one estimate."""
+    view = track.view(tuple(stems))
+    references = {stem: view.load(stem).numpy() for stem in view.stems}
+    estimates = {stem: stems[stem].numpy() for stem in view.stems}
+    found: dict[str, dict[str, float | None]] = {stem: {} for stem in view.stems}
+    for recipe in RECIPES:
+        for row in find_recipe(recipe).score(references, estimates, mixture.numpy(), mixture.sample_rate):
+            if row.metric in METRICS and row.stem in found:
+                found[row.stem][row.metric] = row.value
+    return found
+
+
+def measured(separator: Separator, variant: Variant, track: Track, *, along: bool) -> dict[str, Any]:
+    """One song: scores of every step (of the end alone unless `along`), and the CPU time of separating."""
+    mixture = Audio(track.view(separator.info.stems).mixture, track.sample_rate)
+    began = time.process_time()
+    if along:
+        steps = list(separator.separate_iter(mixture, **variant.call()))  # type: ignore[attr-defined]
+    else:
+        steps = [separator.separate(mixture, **variant.call())]
+    seconds = time.process_time() - began
+    return {"song": track.name, "cpu_seconds": seconds, "seconds": track.seconds,
+            "steps": [scores(stems, track, mixture) for stems in steps]}  # fmt: skip
+
+
+def songs_of(
+    variant: Variant, tests: Mapping[str, list[Track]], runs: Path, *, along: bool
+) -> Iterator[dict[str, Any]]:
+    """Every song's scores, from `runs` where they are there already."""
+    separator = None
+    for test, tracks in tests.items():
+        for track in tracks:
+            path = runs / f"{variant.digest(track, along=along)}.json"
+            if not path.exists():
+                separator = separator or variant.built()
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_text(path, json.dumps(measured(separator, variant, track, along=along)) + "\n")
+            yield {"test": test, **json.loads(path.read_text(encoding="utf-8"))}
+
+
+def parsed(given: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--variant", action="append", nargs="+", required=True, metavar=("LABEL", "WORD"))
+    parser.add_argument("--along", action="append", default=[], metavar="LABEL", help="score after every step")
+    parser.add_argument("--test", action="append", default=[], help="dataset spec, may be repeated [synthetic:8]")
+    parser.add_argument("--title", default="Variants side by side")
+    parser.add_argument("--runs", type=Path, default=Path("runs/compare/scores"), help="scores so far")
+    parser.add_argument("--out", type=Path, required=True, help="path without suffix")
+    return parser.parse_args(given)
+
+
+def opened(spec: str) -> list[Track]:
+    """Test tracks of a synthetic or MUSDB dataset, all others whole."""
+    return list(open_dataset(spec, "test" if spec.partition(":")[0] in ("synthetic", "musdb") else None))
+
+
+def report_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Every variant, scored; raises SepkitError for a wrong variant before anything runs."""
+    variants = [variant_of(words) for words in arguments.variant]
+    labels = [variant.label for variant in variants]
+    if len(set(labels)) < len(labels):
+        raise OptionError(f"Two variants have the same label: {', '.join(labels)}.")
+    for label in arguments.along:
+        if label not in labels:
+            raise OptionError(f"--along {label!r} is none of the variants: {', '.join(labels)}.")
+    for variant in variants:
+        variant.built()
+    specs = arguments.test or ["synthetic:8"]
+    tests = {":".join(part.rpartition("/")[2] for part in spec.split(":")): opened(spec) for spec in specs}
+    results: dict[str, Any] = {}
+    for variant in variants:
+        print(f"{variant.label} …", flush=True)
+        songs = list(songs_of(variant, tests, arguments.runs, along=variant.label in arguments.along))
+        options = {n: "/".join(Path(x).parts[-2:]) if n == "checkpoint" else x for n, x in variant.options.items()}
+        results[variant.label] = {"method": variant.method, "options": options, "songs": songs}
+    return {
+        "title": arguments.title,
+        "results": results,
+        "along": arguments.along,
+        "machine": machine_facts(),
+        "versions": package_versions(("sepkit",)),
+    }
+
+
+def main(given: list[str] | None = None) -> int:
+    """Separate, score, print and write."""
+    arguments = parsed(given)
+    try:
+        report = report_of(arguments)
+    except SepkitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(arguments.out.with_suffix(".json"), json.dumps(report, indent=2) + "\n")
+    write_text(arguments.out.with_suffix(".md"), markdown(report))
+    try:
+        with replacing(arguments.out.with_suffix(".svg"), overwrite=True) as partial:
+            plot(report, partial)
+    except ImportError:
+        print("no plot: matplotlib is not installed (pip install 'sepkit[eval]')", file=sys.stderr)
+    print(markdown(report))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""`benchmarks.compare`: variants of a method on the same songs, paired differences, and scores along the steps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("sepkit_waveform_diffusion")
+
+from benchmarks import compare
+from sepkit import registry
+from sepkit.data.synthetic import synthetic_set
+from sepkit_waveform_diffusion.separator import build
+
+
+@pytest.fixture
+def songs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    made = list(synthetic_set(3, seconds=2.0))
+    monkeypatch.setattr(compare, "opened", lambda spec: made)
+    return made
+
+
+def test_variants_are_scored_and_compared(songs: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "--variant", "none", "cold_here", "untrained=true", "steps=2",
+        "--variant", "filtered", "cold_here", "untrained=true", "steps=2", "wiener=complement",
+        "--variant", "same", "cold_here", "untrained=true", "steps=2",
+        "--along", "none", "--test", "made:3", "--out", str(tmp_path / "out/steps"), "--runs", str(tmp_path / "runs"),
+    ]  # fmt: skip
+    with registry.register("cold_here", build):
+        assert compare.main(words) == 0
+        before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
+        assert compare.main(words) == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()} == before
+    report = json.loads((tmp_path / "out/steps.json").read_text())
+    steps = {label: [len(song["steps"]) for song in result["songs"]] for label, result in report["results"].items()}
+    assert steps == {"none": [2, 2, 2], "filtered": [1, 1, 1], "same": [1, 1, 1]}
+    page = (tmp_path / "out/steps.md").read_text()
+    same = next(line for line in page.splitlines() if line.startswith("| same"))
+    filtered = next(line for line in page.splitlines() if line.startswith("| filtered"))
+    assert "+0.00 (+0.00 to +0.00)" in same  # separate is the last of separate_iter
+    assert "+0.00 (+0.00 to +0.00)" not in filtered
+    assert "Along the steps of none" in page
+    assert (tmp_path / "out/steps.svg").stat().st_size > 1000
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--variant", "a"], "takes LABEL METHOD"),
+        (["--variant", "a", "lightsaft", "steps"], "no NAME=VALUE"),
+        (["--variant", "a", "nothing_of_this_name"], "nothing_of_this_name"),
+        (["--variant", "a", "lightsaft", "--along", "b"], "none of the variants"),
+    ],
+)
+def test_wrong_variants_end_before_any_work(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare.main([*words, "--out", str(tmp_path / "x")]) == 1
+    assert message in capsys.readouterr().err
