@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from .partial_files import refuse_existing, replacing
 from .resampling import resample
 from .samples import checked_rate, checked_samples
 from .soundfiles import ClippingWarning, Reader, Writer, open_reader, open_writer
+
+if TYPE_CHECKING:
+    from .uncertainty import SpreadMap
 
 _WRITE_BLOCK_SAMPLES = 65_536
 
@@ -134,14 +137,20 @@ class Stems(Mapping[str, Audio]):
     """What a separation returns: stem name -> Audio, all of one rate, channel count and length.
 
     `residual` is the mixture minus the stems, where it was asked for; `provenance` says how the stems were made.
+    `uncertainty` has each stem's spread over draws where `uncertainty.separate_samples` made them, else it is empty.
     """
 
     def __init__(
-        self, stems: Mapping[str, Audio], residual: Audio | None = None, provenance: Mapping[str, Any] | None = None
+        self,
+        stems: Mapping[str, Audio],
+        residual: Audio | None = None,
+        provenance: Mapping[str, Any] | None = None,
+        uncertainty: Mapping[str, SpreadMap] | None = None,
     ):
         self._stems = dict(stems)
         self.residual = residual
         self.provenance: dict[str, Any] = dict(provenance or {})
+        self.uncertainty: dict[str, SpreadMap] = dict(uncertainty or {})
         if not self._stems:
             raise AudioError("no stem was given: at least one is wanted.")
         first_name, first = next(iter(self._stems.items()))
@@ -189,24 +198,31 @@ class Stems(Mapping[str, Audio]):
         """Write every stem into `folder`, with the provenance as JSON beside them, and return stem name -> path.
 
         `template` may use `{stem}`, `{ext}` and the names in `fields` (such as `track` and `model`); the provenance
-        takes the place of a stem called `provenance`. `residual=True` adds the residual. What the format cannot hold
-        and names that are taken are raised before anything is written.
+        takes the place of a stem called `provenance`, and the maps of uncertainty, where there are any, that of one
+        called `uncertainty`. `residual=True` adds the residual. What the format cannot hold and names that are taken
+        are raised before anything is written.
         """
         kind = file_format(format)
         chosen = self._chosen(residual)
         names = {"ext": kind.suffixes[0], **(fields or {})}
         paths = {stem: Path(folder) / fill_template(template, {**names, "stem": stem}) for stem in chosen}
         note = Path(folder) / fill_template(template, {**names, "stem": "provenance", "ext": "json"})
-        _refuse_shared([*paths.values(), note], template)
+        maps = Path(folder) / fill_template(template, {**names, "stem": "uncertainty", "ext": "npz"})
+        extra = [note, maps] if self.uncertainty else [note]
+        _refuse_shared([*paths.values(), *extra], template)
         first = next(iter(self.values()))
         check_writable(kind.name, first.sample_rate, first.channels, first.length_samples, bits)
-        for path in [*paths.values(), note]:
+        for path in [*paths.values(), *extra]:
             refuse_existing(path, overwrite)
         clipped = {stem: chosen[stem].write(path, bits, overwrite) for stem, path in paths.items()}
         written = {stem: {"file": path.name, "clipped_samples": clipped[stem]} for stem, path in paths.items()}
         with replacing(note, overwrite=overwrite) as partial:
             text = json.dumps({**self.provenance, "files": written}, indent=2, default=str, ensure_ascii=False)
             partial.write_text(text + "\n", encoding="utf-8")
+        if self.uncertainty:
+            from .uncertainty import save_uncertainty
+
+            save_uncertainty(self.uncertainty, maps, overwrite=overwrite)
         return paths
 
     def _chosen(self, residual: bool) -> dict[str, Audio]:

@@ -21,6 +21,7 @@ from .quality import Budget, parse_quality
 from .readers import Reader
 from .separator import Consistency, Progress, Quality, Separator
 from .soundfiles import open_reader, open_writer
+from .uncertainty import save_uncertainty, separate_samples
 from .writers import Writer
 
 RESIDUAL = "residual"
@@ -57,6 +58,8 @@ def separate_file(
     consistency: Consistency = "none",
     progress: Progress | None = None,
     provenance_path: str | Path | None = None,
+    uncertainty_path: str | Path | None = None,
+    samples: int | None = None,
 ) -> FileResult:
     """Separate `source` into the files of `outputs` (stem name -> path, whose suffix is the format) block by block.
 
@@ -64,11 +67,12 @@ def separate_file(
     name it holds that stem, its complement (`complement_name`: the mixture minus the stem) or both. What a format
     can't hold, names that are taken, unknown stems and options are raised before separating; on any error or
     interruption no file appears. `provenance_path` adds the provenance as JSON. A separator that cannot stream is
-    called once with the whole file.
+    called once with the whole file, and so is one whose `uncertainty_path` asks for the mean and the spread of
+    `samples` draws (`uncertainty.separate_samples`).
     """
     paths = {name: Path(path) for name, path in outputs.items()}
     stems, rest_name = _asked(separator, paths, two_stems)
-    everything = [*paths.values(), *([Path(provenance_path)] if provenance_path is not None else [])]
+    everything = [*paths.values(), *(Path(path) for path in (provenance_path, uncertainty_path) if path is not None)]
     _check_paths(everything, Path(source), overwrite)
     with open_reader(source) as reader, ExitStack() as stack:
         length_samples = reader.length_samples
@@ -76,14 +80,25 @@ def separate_file(
             check_writable(format_of(path).name, reader.sample_rate, reader.channels, length_samples, bits)
         if length_samples is None and isinstance(parse_quality(quality), Budget):
             length_samples = sum(len(block) for block in reader.blocks())  # a budget needs it, and reading is cheap
-        options = {"stems": stems, "seed": seed, "quality": quality, "consistency": consistency, "progress": progress}
-        pieces = _pieces(separator, reader, length_samples, options)
+        options: dict[str, Any] = {
+            "stems": stems,
+            "seed": seed,
+            "quality": quality,
+            "consistency": consistency,
+            "progress": progress,
+        }
+        pieces = (
+            _pieces(separator, reader, length_samples, options)
+            if uncertainty_path is None
+            else [separate_samples(separator, reader.path, samples=samples, **options)]
+        )
         partial = stack.enter_context(_committed_together(everything, overwrite))
         writers = {
             name: open_writer(partial[path], reader.sample_rate, reader.channels, bits=bits)
             for name, path in paths.items()
         }
-        provenance = _write(pieces, writers, rest_name)
+        last = _write(pieces, writers, rest_name)
+        provenance = dict(last.provenance)
         clipped = {name: writer.clipped_samples for name, writer in writers.items()}
         written = next(iter(writers.values())).length_samples
         provenance["source"] = Path(source).name
@@ -93,6 +108,8 @@ def separate_file(
         if provenance_path is not None:
             text = json.dumps(provenance, indent=2, ensure_ascii=False) + "\n"
             partial[Path(provenance_path)].write_text(text, encoding="utf-8")
+        if uncertainty_path is not None:
+            save_uncertainty(last.uncertainty, partial[Path(uncertainty_path)])
     return FileResult(Path(source), paths, clipped, provenance, reader.sample_rate, reader.channels, written)
 
 
@@ -134,9 +151,9 @@ def _pieces(
     return cast(Iterable[Stems], stream(blocks, reader.sample_rate, reader.channels, length_samples, **options))
 
 
-def _write(pieces: Iterable[Stems], writers: Mapping[str, Writer], rest_name: str) -> dict[str, Any]:
-    """Write every stretch to every file; returns the provenance of the last, which is the complete one."""
-    provenance: dict[str, Any] = {}
+def _write(pieces: Iterable[Stems], writers: Mapping[str, Writer], rest_name: str) -> Stems:
+    """Write every stretch to every file; returns the last, whose provenance is the complete one."""
+    last: Stems | None = None
     with ExitStack() as stack:
         for writer in writers.values():
             stack.enter_context(writer)
@@ -145,8 +162,9 @@ def _write(pieces: Iterable[Stems], writers: Mapping[str, Writer], rest_name: st
                 audio = piece.residual if name == rest_name else piece[name]
                 assert audio is not None
                 writer.write(rearrange(audio.samples, "c t -> t c").numpy())
-            provenance = dict(piece.provenance)
-    return provenance
+            last = piece
+    assert last is not None
+    return last
 
 
 @contextmanager

@@ -61,8 +61,16 @@ class HostedSeparator:
         if batch_windows is None:
             batch_windows = default_batch_windows(self._choice.device)
         self._batch_windows = whole_number("batch_windows", batch_windows, at_least=1)
+        self._settings_as_given: dict[str, Any] = {
+            "device": device, "precision": precision, "batch_windows": batch_windows,
+            "segment_seconds": segment_seconds, "overlap": overlap,
+        }  # fmt: skip
         self._runner = ModelRunner(model, self._choice, self._precision, self._batch_windows)
         self._closed = False
+
+    def hosting(self, model: WindowModel) -> HostedSeparator:
+        """Another model under the settings that this host was given."""
+        return HostedSeparator(model, **self._settings_as_given)
 
     @property
     def device(self) -> torch.device:

@@ -55,7 +55,8 @@ class Batch:
         separator = request.separator()
         request.try_on(separator)
         stems = request.written_stems(separator.info.stems)
-        layout = Layout(self.out, self.template, request.model, stems, file_format(request.format).suffixes[0])
+        extension = file_format(request.format).suffixes[0]
+        layout = Layout(self.out, self.template, request.model, stems, extension, request.uncertainty is not None)
         tasks = plan(sources.found, layout)
         if not self.quiet:
             print_note(_opening(separator, request, len(tasks)))

@@ -45,8 +45,8 @@ def separate_file(
 
     started = time.perf_counter()
     try:
-        existing = [path for path in (*task.outputs.values(), task.provenance) if path.exists()]
-        if request.skip_existing and len(existing) == len(task.outputs) + 1:
+        existing = [path for path in task.written.values() if path.exists()]
+        if request.skip_existing and len(existing) == len(task.written):
             return FileReport(input=str(task.source), status="skipped", **_places(task))
         if existing and not (request.overwrite or request.skip_existing):
             raise OutputExistsError(f"{existing[0]} is already there; pass --overwrite, --skip-existing or another -o.")
@@ -62,6 +62,8 @@ def separate_file(
             consistency=request.consistency,
             progress=progress,
             provenance_path=task.provenance,
+            uncertainty_path=task.uncertainty,
+            samples=request.uncertainty,
         )
     except SepkitError as error:
         _trace()

@@ -16,11 +16,18 @@ FIELDS = ("model", "folder", "track", "stem", "ext")
 
 @dataclass(frozen=True)
 class FileTask:
-    """One file to separate: its outputs by stem, and the record beside them."""
+    """One file to separate: its outputs by stem, the record beside them and, where asked for, the uncertainty's map."""
 
     source: Path
     outputs: dict[str, Path]
     provenance: Path
+    uncertainty: Path | None = None
+
+    @property
+    def written(self) -> dict[str, Path]:
+        """Every file that appears, by what it holds."""
+        maps = {} if self.uncertainty is None else {"uncertainty": self.uncertainty}
+        return {**self.outputs, "provenance": self.provenance, **maps}
 
 
 @dataclass(frozen=True)
@@ -32,11 +39,13 @@ class Layout:
     model: str
     stems: tuple[str, ...]
     extension: str
+    uncertainty: bool = False
 
     def task(self, source: Source) -> FileTask:
         """The outputs of one file."""
         outputs = {stem: self._path(source, stem, self.extension) for stem in self.stems}
-        return FileTask(source.path, outputs, self._path(source, "provenance", "json"))
+        maps = self._path(source, "uncertainty", "npz") if self.uncertainty else None
+        return FileTask(source.path, outputs, self._path(source, "provenance", "json"), maps)
 
     def _path(self, source: Source, stem: str, extension: str) -> Path:
         values = (self.model, source.folder, source.track, stem, extension)
@@ -60,7 +69,7 @@ def plan(sources: Sequence[Source], layout: Layout) -> list[FileTask]:
     inputs = {source.path.resolve() for source in sources}
     taken: dict[Path, tuple[Path, str]] = {}
     for task in tasks:
-        for stem, path in [*task.outputs.items(), ("provenance", task.provenance)]:
+        for stem, path in task.written.items():
             place = path.resolve()
             if place in inputs:
                 raise OptionError(

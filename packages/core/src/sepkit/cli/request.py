@@ -17,7 +17,8 @@ from ..separator import Consistency, Quality, Separator
 class SeparationRequest(Frozen):
     """The method with its settings, and what to write of each file.
 
-    `stems` None: all. `two_stems`: one stem and, as one more output, the rest of the mixture.
+    `stems` None: all. `two_stems`: one stem and, as one more output, the rest of the mixture. `uncertainty`: so many
+    draws are averaged, and the map of their spread is written too.
     """
 
     model: str
@@ -32,6 +33,7 @@ class SeparationRequest(Frozen):
     stems: tuple[str, ...] | None = None
     two_stems: str | None = None
     residual: bool = False
+    uncertainty: int | None = Field(default=None, ge=2)
     quality: Quality = "balanced"
     consistency: Consistency = "none"
     seed: int = 0
@@ -69,6 +71,8 @@ class SeparationRequest(Frozen):
 
         stems = (self.two_stems,) if self.two_stems is not None else self.stems
         check_stems(stems, separator.info.stems, self.model)
+        if self.uncertainty is not None and not separator.info.random:
+            raise OptionError(f"--uncertainty: {self.model} is not random, so its draws cannot differ; leave it out.")
         if hasattr(separator, "separate_stream"):
             budget = isinstance(parse_quality(self.quality), Budget)  # timed on each file's own length
             separator.separate_stream(

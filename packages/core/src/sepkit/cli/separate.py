@@ -58,6 +58,9 @@ def separate(
     ] = None,
     stems: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Only these stems.")] = None,
     residual: Annotated[bool, typer.Option("--residual", help="Also what the stems leave of the mixture.")] = False,
+    uncertainty: Annotated[
+        int | None, typer.Option(metavar="N", help="Average N draws of a random method; also write their spread.")
+    ] = None,
     format: Annotated[Format | None, typer.Option(help="Format of the outputs; wav by default.")] = None,
     mp3: Annotated[bool, typer.Option("--mp3", help="The same as --format mp3.")] = False,
     flac: Annotated[bool, typer.Option("--flac", help="The same as --format flac.")] = False,
@@ -107,6 +110,7 @@ def separate(
             "stems": _names(stems),
             "two_stems": two_stems,
             "residual": residual,
+            "uncertainty": uncertainty,
             "quality": quality,
             "consistency": consistency.value,
             "seed": seed,
