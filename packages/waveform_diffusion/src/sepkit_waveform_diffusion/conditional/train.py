@@ -84,9 +84,11 @@ TRAIN_PAPER = TrainConfig(
     ),
 )
 
-# For two CPU cores.
+# For two CPU cores. One step is the mean of what is possible: its SDR rises as the network learns, while that of a
+# sample falls first, when samples become sharp before they become right.
 TRAIN_DEFAULT = TrainConfig(
     model=PRESETS["small"],
+    validation_steps=1,
     data=ConditionalData(
         sources=(),
         remix_probability=0.5,
