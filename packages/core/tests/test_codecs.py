@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,10 @@ from sepkit.codecs import (
 )
 from sepkit.codecs.lapped import dct_iv
 from sepkit.codecs.names import MEMBERS
+from sepkit.codecs.protocol import CodecView
 from sepkit.diffusion import KeyedNoise
 from sepkit.errors import AudioError, OptionError, PluginError, UnknownNameError
+from sepkit.evaluation.metrics import si_sdr
 
 HOP = 16
 LENGTHS = [0, 1, 2, HOP - 1, HOP, HOP + 1, 2 * HOP, 5 * HOP, 5 * HOP + 7, 331]
@@ -236,6 +239,65 @@ def test_what_does_not_fit_is_refused(codec: Codec) -> None:
         codec.encode(torch.zeros(1, 1, 100, dtype=torch.int16))
     with pytest.raises(AudioError, match="to decode into 331 samples; wanted b d n"):
         codec.decode(codec.encode(sound(100)), 331)
+
+
+@dataclass(frozen=True)
+class Affine(CodecView):
+    """A linear codec whose silence is not at zero: the simplest that needs recentring."""
+
+    offset: Tensor = field(default_factory=lambda: torch.zeros(1, 1))
+
+    @property
+    def origin(self) -> Tensor:
+        return self.offset
+
+    def encode(self, x: Tensor, /) -> Tensor:
+        return self.codec.encode(x) + self.offset
+
+    def decode(self, z: Tensor, length_samples: int, /) -> Tensor:
+        return self.codec.decode(z - self.offset, length_samples)
+
+
+def wiener(codec: Codec, mixture: Tensor, means: Tensor, variances: Tensor) -> Tensor:
+    """The posterior mean of stems with Gaussian latents of which we believe that they sum to the mixture's latent.
+
+    mixture: 1 c t; means: d 1; variances: s d n. Returns s c t.
+    """
+    residual = codec.encode(mixture) - len(variances) * means
+    z = means + variances / variances.sum(dim=0) * residual
+    return codec.decode(z, mixture.shape[-1])
+
+
+def test_an_affine_codec_loses_nothing_recentred_and_much_without() -> None:
+    # four stems with Gaussian coefficients of very different local power, as in MSDM's analytic toy
+    plain, generator = lapped(), torch.Generator().manual_seed(6)
+    deviations = torch.exp(1.6 * torch.randn(4, HOP, 1000, generator=generator, dtype=torch.float64))
+    stems = plain.decode(deviations * torch.randn(4, HOP, 1000, generator=generator, dtype=torch.float64), 1000 * HOP)
+    mixture = stems.sum(dim=0, keepdim=True)
+    direction = torch.randn(HOP, 1, generator=generator, dtype=torch.float64)
+
+    def improvement(codec: Codec) -> float:
+        estimates = wiener(codec, mixture, codec.origin.double(), deviations**2)
+        return float(
+            (si_sdr(stems.numpy(), estimates.numpy()) - si_sdr(stems.numpy(), mixture.expand_as(stems))).mean()
+        )
+
+    losses = []
+    for share in (0.1, 0.3, 1.0):  # of the stems' RMS
+        codec = Affine(plain, share * stems.square().mean().sqrt() * direction / direction.square().mean().sqrt())
+        torch.testing.assert_close(round_trip(codec, stems), stems)
+        z = codec.encode(stems)
+        expected = codec.encode(mixture) + 3 * codec.origin  # sum_i z_i = z_mix + (N - 1) origin
+        torch.testing.assert_close(z.sum(dim=0, keepdim=True), expected, rtol=0, atol=1e-9)
+        centred = recentred(codec)
+        assert recentred(centred) is centred
+        latent_sum = centred.encode(stems).sum(dim=0, keepdim=True)
+        torch.testing.assert_close(latent_sum, centred.encode(mixture), rtol=0, atol=1e-9)
+        assert improvement(centred) == pytest.approx(improvement(plain), abs=1e-6)
+        losses.append(improvement(plain) - improvement(codec))
+    assert losses == sorted(losses)
+    assert losses[0] > 0.3
+    assert losses[2] > 10
 
 
 def test_codecs_are_found_saved_and_read_back() -> None:

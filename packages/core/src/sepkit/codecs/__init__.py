@@ -6,6 +6,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .encodec_codec import EncodecCodec as EncodecCodec
+    from .encodec_codec import SegmentScales as SegmentScales
+    from .encodec_settings import EncodecSettings as EncodecSettings
     from .fidelity import ceiling as ceiling
     from .fidelity import round_trip as round_trip
     from .lapped import Lapped as Lapped
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from .waveform import Waveform as Waveform
 
 _FILES = {
+    "encodec_codec": ("EncodecCodec", "SegmentScales"),
+    "encodec_settings": ("EncodecSettings",),
     "fidelity": ("ceiling", "round_trip"),
     "lapped": ("Lapped",),
     "names": ("CodecSettings", "codec_settings", "get_codec", "list_codecs"),

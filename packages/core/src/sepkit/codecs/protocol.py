@@ -82,12 +82,8 @@ def bound_to(codec: Codec, x: Tensor) -> Codec:
 
 
 @dataclass(frozen=True)
-class Recentred:
-    """`codec` with silence at zero: encode(x) - origin, so that latents of stems can sum to the mixture's.
-
-    For stems that sum to x and an (approximately) affine encoder, sum_i z_i = z + (N - 1) origin in the codec's own
-    latents; here sum_i z_i = z. All else is the codec's.
-    """
+class CodecView:
+    """A codec seen in another way: all facts are those of `codec`; encode and decode are the view's."""
 
     codec: Codec
 
@@ -113,13 +109,31 @@ class Recentred:
 
     @property
     def additive(self) -> bool:
-        """Whether encode(a + b) == encode(a) + encode(b), up to rounding."""
+        """Whether stems' recentred latents sum to the mixture's, up to rounding."""
         return self.codec.additive
 
     @property
     def frame_rate(self) -> float:
         """Latent frames per second."""
         return self.codec.frame_rate
+
+    @property
+    def origin(self) -> Tensor:
+        """The frame of silence, d 1."""
+        return self.codec.origin
+
+    def frames(self, length_samples: int, /) -> int:
+        """Latent frames of a sound of that length."""
+        return self.codec.frames(length_samples)
+
+
+@dataclass(frozen=True)
+class Recentred(CodecView):
+    """`codec` with silence at zero: encode(x) - origin, so that latents of stems can sum to the mixture's.
+
+    For stems that sum to x and an (approximately) affine encoder, sum_i z_i = z + (N - 1) origin in the codec's own
+    latents; here sum_i z_i = z.
+    """
 
     @property
     def origin(self) -> Tensor:
@@ -134,10 +148,6 @@ class Recentred:
     def decode(self, z: Tensor, length_samples: int, /) -> Tensor:
         """Sound of a recentred latent: b d n -> b c t."""
         return self.codec.decode(z + self.codec.origin.to(z), length_samples)
-
-    def frames(self, length_samples: int, /) -> int:
-        """Latent frames of a sound of that length."""
-        return self.codec.frames(length_samples)
 
     def bound_to(self, x: Tensor, /) -> Codec:
         """The same view of the codec bound to `x`."""
