@@ -9,19 +9,35 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .band_songs import band_demo_set, band_set, band_song
     from .crops import RandomCrops
     from .folder import FolderDataset
     from .opening import open_dataset
     from .synthetic import demo_set, song, synthetic_set
     from .track import Dataset, Track
 
-__all__ = ["Dataset", "FolderDataset", "RandomCrops", "Track", "demo_set", "open_dataset", "song", "synthetic_set"]
+__all__ = [
+    "Dataset",
+    "FolderDataset",
+    "RandomCrops",
+    "Track",
+    "band_demo_set",
+    "band_set",
+    "band_song",
+    "demo_set",
+    "open_dataset",
+    "song",
+    "synthetic_set",
+]
 
 _HOMES = {
     "Dataset": "track",
     "FolderDataset": "folder",
     "RandomCrops": "crops",
     "Track": "track",
+    "band_demo_set": "band_songs",
+    "band_set": "band_songs",
+    "band_song": "band_songs",
     "demo_set": "synthetic",
     "open_dataset": "opening",
     "song": "synthetic",

@@ -71,7 +71,7 @@ def compose(
     name = names[int(rng.integers(len(names)))]
     style = DRUM_STYLES[name]
     tempo = float(rng.uniform(*style.beats_per_minute))
-    grid = _Grid(rng, tempo, seconds, name, fullness)
+    grid = Grid(rng, tempo, seconds, name, fullness)
     roles = ["pad"] + [str(r) for r in rng.choice(CHORD_ROLES, chord_parts or int(rng.integers(2, 5)), replace=False)]
     parts = [Part("drums", "drums", grid.drums()), Part("bass", "bass", grid.bass())]
     parts += [Part("other", role, grid.chords(role)) for role in dict.fromkeys(roles)]
@@ -79,7 +79,7 @@ def compose(
     return Song(seconds, tempo, name, tuple(p for p in parts if p.notes), grid.phrases(), kicks)
 
 
-class _Grid:
+class Grid:
     """Bars with a section kind and a chord each; turns bar-wise ideas into notes in seconds."""
 
     def __init__(self, rng: Random, tempo: float, seconds: float, style: str, fullness: float):
@@ -194,7 +194,7 @@ class _Grid:
         low = int(rng.integers(38, 62)) + (12 if role in ("lead", "arp") and rng.random() < 0.5 else 0)
         size = int(rng.choice([3, 3, 4, 4, 5])) if role != "riff" else 2
         patterns: dict[str, list[tuple[float, float]]] = {}
-        melody = {kind: self._melody_pattern() for kind in SECTION_ENERGY}
+        melody = {kind: self.melody_pattern() for kind in SECTION_ENERGY}
         order = [int(i) for i in rng.permutation(8)] if rng.random() < 0.4 else list(range(8))
         notes: list[Note] = []
         for kind, bar in self.active(SECTION_ENERGY, 0.85 if role != "lead" else 0.45):
@@ -231,7 +231,7 @@ class _Grid:
         steps = sorted({0, *(int(s) for s in rng.choice(np.arange(2, 16), int(rng.integers(1, 6)), replace=False))})
         return [(s, max(0.8, (e - s) * 0.9)) for s, e in zip(steps, [*steps[1:], 16], strict=True)]
 
-    def _melody_pattern(self) -> list[list[tuple[float, float, int, float]]]:
+    def melody_pattern(self) -> list[list[tuple[float, float, int, float]]]:
         """Two bars of (step, length, degrees above the chord's root, velocity)."""
         bars = []
         for _ in range(2):
@@ -249,7 +249,7 @@ class _Grid:
         """Sung phrases of 3 to 10 notes with rests between them; pitches about MIDI 60, for any singer to move."""
         phrases: list[tuple[Note, ...]] = []
         bars = [bar for _, bar in self.active(SECTION_VOICE)]
-        hooks = [self._melody_pattern() for _ in range(3)]
+        hooks = [self.melody_pattern() for _ in range(3)]
         density = float(self.rng.uniform(0.7, 1.0))
         for bar in bars:
             if self.rng.random() > density:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from .band_cli import render_band_command, render_band_midi_command
+
 app = typer.Typer(help="Look at datasets of stems, and make some.", no_args_is_help=True)
 
 
@@ -64,11 +66,15 @@ def render_command(
 
 
 app.command("render")(render_command)
+app.command("render-band")(render_band_command)
+app.command("render-band-midi")(render_band_midi_command)
 
 
 @app.command("show")
 def show_command(
-    dataset: Annotated[str, typer.Argument(help="demo, synthetic, folder:PATH or musdb:PATH.")],
+    dataset: Annotated[
+        str, typer.Argument(help="demo, demo:band, synthetic, synthetic:band, folder:PATH or musdb:PATH.")
+    ],
     split: Annotated[str | None, typer.Option(help="train, valid or test.")] = None,
 ) -> None:
     """List a dataset's tracks: length, rate, stems, and what was left aside."""

@@ -1,4 +1,4 @@
-"""Datasets by name: demo, synthetic, folder:PATH, musdb:PATH."""
+"""Datasets by name: demo, demo:band, synthetic, synthetic:band, folder:PATH, musdb:PATH."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from ..errors import DatasetError, UnknownNameError, nearest
 from .track import Dataset
 
 KINDS = {
-    "demo": "a few short songs made by our own code",
-    "synthetic": "more and longer songs made by our own code; synthetic:COUNT for another number",
+    "demo": "a few short songs made by our own code; demo:band for bass, drums, guitar and piano",
+    "synthetic": "more and longer songs made by our own code: synthetic:COUNT, synthetic:band or synthetic:band:COUNT",
     "folder": "folder:PATH, a folder of track folders with one sound file for each stem",
     "musdb": "musdb:PATH, MUSDB18-HQ",
 }
@@ -16,6 +16,7 @@ KINDS = {
 def open_dataset(spec: str, split: str | None = None, *, sample_rate: int | None = None) -> Dataset:
     """The dataset that `spec` names: "demo", "synthetic", "synthetic:20", "folder:PATH" or "musdb:PATH".
 
+    "demo:band", "synthetic:band" and "synthetic:band:20" are songs whose stems are bass, drums, guitar and piano.
     `split` is train, valid or test where the kind has splits. `sample_rate` resamples folders on reading; made songs
     are always 44.1 kHz. Raises UnknownNameError for a kind that is not known, DatasetError where nothing can be read.
     """
@@ -32,10 +33,21 @@ def open_dataset(spec: str, split: str | None = None, *, sample_rate: int | None
         from .musdb import musdb_dataset
 
         return musdb_dataset(rest, split or "test", sample_rate=sample_rate)
+    return _made(kind, rest, split)
+
+
+def _made(kind: str, rest: str, split: str | None) -> Dataset:
+    """Songs of our own code: `rest` is nothing, a number of songs, "band", or "band:" and a number."""
+    band, _, count = rest.partition(":") if rest.startswith("band") else ("", "", rest)
+    if band not in ("", "band") or (count and (kind == "demo" or not count.isdigit())):
+        raise DatasetError(
+            f"{kind}:{rest} says neither a number of songs nor what songs: write synthetic:20, synthetic:band, "
+            "synthetic:band:20, demo or demo:band."
+        )
+    if band:
+        from .band_songs import band_demo_set, band_set
+
+        return band_demo_set() if kind == "demo" else band_set(int(count or 8), split=split or "test")
     from .synthetic import demo_set, synthetic_set
 
-    if kind == "demo":
-        return demo_set()
-    if rest and not rest.isdigit():
-        raise DatasetError(f"synthetic:{rest} does not say a number of songs: write synthetic:20, say.")
-    return synthetic_set(int(rest) if rest else 8, split=split or "test")
+    return demo_set() if kind == "demo" else synthetic_set(int(count or 8), split=split or "test")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,12 @@ def midi_files(folder: Path, manifest: Path | None, licences: Sequence[str]) -> 
 
     Raises DatasetError where nothing is left: weights that ship must not learn from files with another licence.
     """
+    rows = manifest_rows(folder, manifest, licences)
+    return tuple((folder / row["file"], row.get("split", "train"), row["licence"]) for row in rows)
+
+
+def manifest_rows(folder: Path, manifest: Path | None, licences: Sequence[str]) -> list[dict[str, str]]:
+    """The rows, by column, that `midi_files` keeps; raises DatasetError where none is left."""
     manifest = manifest or folder / "manifest.csv"
     if not manifest.is_file():
         raise DatasetError(
@@ -49,9 +56,7 @@ def midi_files(folder: Path, manifest: Path | None, licences: Sequence[str]) -> 
     with manifest.open(newline="", encoding="utf-8") as rows:
         table = list(csv.DictReader(rows))
     kept = [r for r in table if any(word.lower() in (r.get("licence") or "").lower() for word in licences)]
-    found = tuple(
-        (folder / r["file"], r.get("split", "train"), r["licence"]) for r in kept if (folder / r["file"]).is_file()
-    )
+    found = [row for row in kept if (folder / row["file"]).is_file()]
     if not found:
         raise DatasetError(
             f"No MIDI file in {folder} has one of {list(licences)} in its licence ({manifest}, {len(table)} rows)."
@@ -72,18 +77,22 @@ def render_track(plan: RenderPlan, index: int) -> dict[str, object]:
     folder = track_folder(plan, index)
     stems, facts = produced_track(plan.ingredients, rng, folder.parent.name)
     facts = {"seed": plan.seed, "index": index, **facts}
+    write_track(folder, {stem: np.round(x * 32767) for stem, x in stems.items()}, facts)
+    return facts
+
+
+def write_track(folder: Path, stems: dict[str, np.ndarray], facts: dict[str, object]) -> None:
+    """Stems (2, t), in steps of 16 bits, as FLAC files and the facts as track.json; named when it is complete."""
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     part.mkdir(parents=True)
     try:
         for stem, x in stems.items():
-            samples = np.round(x * 32767).astype(np.int16)
-            soundfile.write(part / f"{stem}.flac", samples.T, SAMPLE_RATE, subtype="PCM_16")
+            soundfile.write(part / f"{stem}.flac", x.astype(np.int16).T, SAMPLE_RATE, subtype="PCM_16")
         (part / "track.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
         part.rename(folder)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
-    return facts
 
 
 def render(plan: RenderPlan, count: int, jobs: int = 1, *, report: Callable[[str], object] = print) -> list[Path]:
@@ -97,16 +106,28 @@ def render(plan: RenderPlan, count: int, jobs: int = 1, *, report: Callable[[str
     if plan.ingredients.voices:
         voices.require_flite()
     folders = [track_folder(plan, i) for i in range(count)]
+    return render_folders(plan.out, folders, partial(render_track, plan), jobs, report=report)
+
+
+def render_folders(
+    out: Path,
+    folders: list[Path],
+    work: Callable[[int], dict[str, object]],
+    jobs: int,
+    *,
+    report: Callable[[str], object],
+) -> list[Path]:
+    """Do `work(i)`, which makes `folders[i]`, for those that are not there, as `render` does; returns all folders."""
     todo = [i for i, folder in enumerate(folders) if not folder.is_dir()]
-    plan.out.mkdir(parents=True, exist_ok=True)
-    report(f"{count - len(todo)} of {count} tracks are there, {len(todo)} to render.")
+    out.mkdir(parents=True, exist_ok=True)
+    report(f"{len(folders) - len(todo)} of {len(folders)} tracks are there, {len(todo)} to render.")
     began, failed = time.monotonic(), []
-    for done, (index, what, error) in enumerate(_rendered(plan, todo, jobs), start=1):
+    for done, (index, what, error) in enumerate(_rendered(work, todo, jobs), start=1):
         minutes = (time.monotonic() - began) / done * (len(todo) - done) / 60
         report(f"{done}/{len(todo)} {folders[index].name} ({what}), {minutes:.1f} min left")
         if error is not None:
             failed.append(f"{folders[index].name}: {error}")
-    write_licences(plan.out)
+    write_licences(out)
     if failed:
         raise DatasetError(
             f"{len(failed)} of {len(todo)} tracks failed, run again to try only those: {'; '.join(failed[:5])}."
@@ -114,10 +135,12 @@ def render(plan: RenderPlan, count: int, jobs: int = 1, *, report: Callable[[str
     return folders
 
 
-def _rendered(plan: RenderPlan, todo: list[int], jobs: int) -> Iterator[tuple[int, str, SepkitError | None]]:
+def _rendered(
+    work: Callable[[int], dict[str, object]], todo: list[int], jobs: int
+) -> Iterator[tuple[int, str, SepkitError | None]]:
     """(index, style, None) or (index, "failed", error) as the tracks are finished."""
     with ProcessPoolExecutor(max(1, jobs)) as pool:
-        waiting = {pool.submit(render_track, plan, i): i for i in todo}
+        waiting = {pool.submit(work, i): i for i in todo}
         for future in as_completed(waiting):
             try:
                 yield waiting[future], str(future.result()["style"]), None

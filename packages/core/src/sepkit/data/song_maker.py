@@ -20,6 +20,7 @@ SEED_RANGES = {
     "test": range(2_000_000, 3_000_000),
     "demo": range(3_000_000, 3_001_000),
 }
+LEVELS_DB: dict[str, tuple[float, float]] = {"vocals": (-8, -5), "drums": (-7, -4), "bass": (-9, -6), "other": (-8, -4)}
 STEP = 2.0**-15  # samples lie on this grid, as in 16-bit files, so that stems add up without rounding
 
 
@@ -39,7 +40,7 @@ def made_stems(seed: int, seconds: float) -> tuple[dict[str, np.ndarray], str]:
     if song.electronic:
         gain = mixing.pumping(song.kick_seconds, length, SAMPLE_RATE, float(rng.uniform(0, 0.7)), 0.15)
         stems["bass"], stems["other"] = stems["bass"] * gain, stems["other"] * gain
-    return _levelled(rng, stems), song.style
+    return levelled(rng, stems, LEVELS_DB), song.style
 
 
 def _full_song(rng: Random, seconds: float) -> Song:
@@ -67,16 +68,18 @@ def _player(rng: Random, song: Song, part: Part, length: int) -> np.ndarray:
     return mixing.equalised(rng, x, SAMPLE_RATE, part.stem)
 
 
-def _levelled(rng: Random, stems: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    wanted = {"vocals": (-8, -5), "drums": (-7, -4), "bass": (-9, -6), "other": (-8, -4)}
-    levelled = {}
+def levelled(
+    rng: Random, stems: dict[str, np.ndarray], ranges_db: dict[str, tuple[float, float]]
+) -> dict[str, np.ndarray]:
+    """The stems at levels drawn from their ranges, under one limiter that is set by their sum, on the 16-bit grid."""
+    placed = {}
     for stem, x in stems.items():
-        gain_db = rng.uniform(*wanted[stem]) - mixing.rms_db(x, SAMPLE_RATE)
-        levelled[stem] = x * np.float32(10 ** (gain_db / 20)) if np.isfinite(gain_db) else x
-    mixture = sum(levelled.values(), np.zeros_like(levelled["vocals"]))
+        gain_db = rng.uniform(*ranges_db[stem]) - mixing.rms_db(x, SAMPLE_RATE)
+        placed[stem] = x * np.float32(10 ** (gain_db / 20)) if np.isfinite(gain_db) else x
+    mixture = sum(placed.values(), np.zeros_like(next(iter(placed.values()))))
     gain = np.float32(10 ** ((-16 - mixing.rms_db(mixture, SAMPLE_RATE)) / 20))
     curve = mixing.limiter_gain(mixture * gain, SAMPLE_RATE, 0.9) * gain
-    levelled = {stem: x * curve for stem, x in levelled.items()}
-    top = max(np.abs(x).max() for x in (*levelled.values(), sum(levelled.values())))
+    placed = {stem: x * curve for stem, x in placed.items()}
+    top = max(np.abs(x).max() for x in (*placed.values(), sum(placed.values())))
     scale = np.float32(min(1.0, 0.97 / max(top, 1e-9)) / STEP)
-    return {stem: np.round(x * scale).astype(np.float32) * np.float32(STEP) for stem, x in levelled.items()}
+    return {stem: np.round(x * scale).astype(np.float32) * np.float32(STEP) for stem, x in placed.items()}

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ LICENCES = {
     "musescore": "MuseScore_General, MIT (S. Christian Collins and others, from FluidR3)",
     "default-gm": "MuseScore_General, MIT (S. Christian Collins and others, from FluidR3)",
     "gmbank": "csound GM bank sf_GMbank, public domain",
+    "timgm6mb": "TimGM6mb, GPL-2 (Tim Brechbill and David Bolton)",
 }
 
 
@@ -145,14 +146,9 @@ def song_from_midi(path: Path, start_seconds: float, seconds: float) -> tuple[So
 
     Channel 10 is the drums, programs 33-40 (GM numbering) the bass, choirs are left out, all else is `other`.
     """
-    mido = _mido()
-    try:
-        file = mido.MidiFile(path, clip=True)
-        events = [(m, t) for t, m in _timed(file)]
-    except (OSError, EOFError, ValueError, KeyError, IndexError) as error:
-        raise DatasetError(f"{path} is not a MIDI file that can be read: {error}.") from error
+    events = timed_events(path)
     programs, held, notes = dict.fromkeys(range(16), 0), {}, defaultdict(list)
-    for message, now in events:
+    for now, message in events:
         if message.type == "program_change":
             programs[message.channel] = message.program
         elif message.type == "note_on" and message.velocity:
@@ -182,9 +178,18 @@ def song_from_midi(path: Path, start_seconds: float, seconds: float) -> tuple[So
     return Song(seconds, 120.0, "rock", tuple(parts), (), kicks), program_of
 
 
-def _timed(file: Any) -> Iterator[tuple[float, Any]]:
-    now = 0.0
-    for message in file:
-        now += message.time
-        if not message.is_meta and message.type != "sysex":
-            yield now, message
+def timed_events(path: Path) -> list[tuple[float, Any]]:
+    """(seconds, message) of a MIDI file's channel messages, all tracks merged.
+
+    Raises DatasetError where it is no MIDI file, and MissingExtraError where mido is not installed.
+    """
+    mido = _mido()
+    events, now = [], 0.0
+    try:
+        for message in mido.MidiFile(path, clip=True):
+            now += message.time
+            if not message.is_meta and message.type != "sysex":
+                events.append((now, message))
+    except (OSError, EOFError, ValueError, KeyError, IndexError) as error:
+        raise DatasetError(f"{path} is not a MIDI file that can be read: {error}.") from error
+    return events
