@@ -107,19 +107,7 @@ def get_separator(
     whatever else is given is the method's own and validated by it.
     Raises UnknownNameError, PluginError, OptionError, CheckpointError or DeviceError.
     """
-    build = load_build(name)
-    given: dict[str, Any] = dict(options)
-    if checkpoint is not None:
-        given["checkpoint"] = checkpoint
-    if untrained:
-        given["untrained"] = True
-    _check_options(name, build, given)
-    try:
-        method = build(**given)
-    except SepkitError:
-        raise
-    except Exception as error:
-        raise PluginError(f"The method {name!r} failed while it was built: {type(error).__name__}: {error}") from error
+    method = build_method(name, checkpoint=checkpoint, untrained=untrained, **options)
     settings = {
         "device": device,
         "precision": precision,
@@ -128,6 +116,25 @@ def get_separator(
         "overlap": overlap,
     }
     return _hosted(name, method, settings)
+
+
+def build_method(
+    name: str, *, checkpoint: str | Path | None = None, untrained: bool = False, **options: Any
+) -> WindowModel | Separator:
+    """What the plugin of that name builds, without a host around it; raises as `get_separator`."""
+    build = load_build(name)
+    given: dict[str, Any] = dict(options)
+    if checkpoint is not None:
+        given["checkpoint"] = checkpoint
+    if untrained:
+        given["untrained"] = True
+    _check_options(name, build, given)
+    try:
+        return build(**given)
+    except SepkitError:
+        raise
+    except Exception as error:
+        raise PluginError(f"The method {name!r} failed while it was built: {type(error).__name__}: {error}") from error
 
 
 def check_known(name: str) -> None:

@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from .. import __version__
 from ..errors import SepkitError
-from . import checking, doctor, exit_codes, importing, info, listing, report, separate
+from . import checking, doctor, exit_codes, generating, importing, info, listing, report, separate
 from .terminal import debugging, print_error
 
 PACKAGE = Path(__file__).parent.parent
@@ -65,6 +65,8 @@ app = typer.Typer(
     "2 nothing was started, 130 interrupted.",
 )
 app.command("separate")(separate.separate)
+app.command("generate")(generating.generate)
+app.command("arrange", no_args_is_help=True)(generating.arrange)
 app.command("list")(listing.list_methods)
 app.command("info")(info.show_info)
 app.command("doctor")(doctor.examine)

@@ -9,6 +9,7 @@ from typing import Any
 from ..partial_files import write_text
 from .grid import Grid, compare_grid, cost_grid, costs_known, has_rivals, score_grid
 from .page.runs import ReportRun, load_run
+from .page.takes import is_take, load_take
 from .page.writing import PageOptions, Progress, Written, write_page
 from .recipe import Recipe
 from .score import Score
@@ -27,10 +28,12 @@ def write_report(
     """Write one self-contained HTML file about the runs in `folders`, and say what had to be left out of it.
 
     Runs of one dataset and quality share their tables; a method that several of them have carries its run's name.
-    Raises DatasetError where a folder holds no run, UnknownNameError for a track that is not there.
+    Folders of generated music get a list, and a page each. Raises DatasetError where a folder holds neither,
+    UnknownNameError for a track that is not there.
     """
-    runs = [load_run(folder) for folder in folders]
-    return write_page(Path(path), runs, options or PageOptions(), progress)
+    takes = [load_take(folder) for folder in folders if is_take(folder)]
+    runs = [load_run(folder) for folder in folders if not is_take(folder)]
+    return write_page(Path(path), runs, options or PageOptions(), progress, takes)
 
 
 def write_results(

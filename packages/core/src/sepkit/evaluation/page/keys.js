@@ -39,8 +39,9 @@ document.addEventListener("keydown", event => {
   if (target.matches("input[type=range]") && /^(arrow|home)/.test(key)) return; // moves that slider
   if (key === " " && target.closest("button, summary, a, input[type=checkbox]")) return; // presses what has the focus
   const number = /^[1-9]$/.test(key) ? Number(key) : 0;
-  const action = number ? () => page.choose(number - 1) : ACTIONS[key];
-  if (!action || (number > page.track.sources.length)) return;
+  if (page.actions && number) return; // of a take: nothing is numbered
+  const action = number ? () => page.choose(number - 1) : (page.actions ?? ACTIONS)[key];
+  if (!action || (number > page.track.sources?.length)) return;
   event.preventDefault();
   action(event);
 });
@@ -50,6 +51,7 @@ function route() {
   const [view, key, stem] = location.hash.slice(1).split("/").map(part => decodeURIComponent(part));
   const track = view === "track" ? report.tracks.find(one => one.key === key) : undefined;
   const group = track ? Math.max(0, track.groups.findIndex(one => one.label === stem)) : 0;
+  if (page && page.track === track && track.kind === "take") return;
   if (page && page.track === track) return page.mix.group === group ? undefined : page.show(group);
   page?.close();
   page = null;
@@ -57,7 +59,7 @@ function route() {
   const box = document.getElementById("track");
   box.hidden = !track;
   if (!track) return;
-  page = new TrackPage(track, box, group);
+  page = track.kind === "take" ? new TakePage(track, box) : new TrackPage(track, box, group);
   window.scrollTo(0, 0);
 }
 
@@ -66,7 +68,7 @@ wholePage.then(route);
 
 /** What is going on, for tests; changing it changes nothing. */
 window.sepkitReport = Object.freeze({
-  state: () => page ? {
+  state: () => page?.state ? page.state() : page ? {
     view: "track", track: page.track.key, stem: page.track.groups[page.mix.group]?.label, null: page.mix.null,
     source: page.track.sources[page.mix.source]?.name, words: page.mix.words, playing: page.player.playing,
     position: page.player.position(), length: page.track.length, start: page.track.start, level: page.player.level(),

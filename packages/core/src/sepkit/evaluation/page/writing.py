@@ -24,6 +24,7 @@ from .media import PICTURE_BYTES, Media, base64_per_second, excerpt_of, track_me
 from .overview import section_html
 from .runs import ReportRun, Section, sections_of
 from .sound import AudioKind, Excerpt
+from .takes import SECTION, Take, take_data, take_sound, takes_html
 from .track_data import source_colours, track_data, track_keys
 
 SCRIPTS = (
@@ -35,6 +36,7 @@ SCRIPTS = (
     "curves.js",
     "spectrograms.js",
     "tracks.js",
+    "takes.js",
     "keys.js",
 )  # in this order
 STYLES = ("report.css", "tracks.css")
@@ -68,27 +70,41 @@ class Written:
 
 @dataclass
 class _TrackPlan:
-    section: Section
+    """What is to be on the page of a track, or of a piece of generated music."""
+
+    about: Section | Take
     sound: TrackSound
     key: str
     excerpt: Excerpt | None = None
     share: Share = NOTHING
     data: dict[str, Any] = field(default_factory=dict)
 
+    def describe(self, media: Media | None, first_clip: int, colours: dict[str, str]) -> None:
+        """Fill `data`, and `colours` with those of methods that are new."""
+        if isinstance(self.about, Take):
+            told = take_data(self.sound, self.about, media, first_clip)
+        else:
+            source_colours(self.about, colours)
+            told = track_data(self.sound, self.about, media, first_clip, colours)
+        self.data = {**told, "key": self.key}
+
 
 def write_page(
-    path: Path, runs: Sequence[ReportRun], options: PageOptions, progress: Progress | None = None
+    path: Path,
+    runs: Sequence[ReportRun],
+    options: PageOptions,
+    progress: Progress | None = None,
+    takes: Sequence[Take] = (),
 ) -> Written:
-    """Write the report of `runs` to `path`, which is replaced.
+    """Write the report of `runs`, and of generated music, to `path`, which is replaced.
 
-    Raises UnknownNameError for a track that no run has.
+    Raises UnknownNameError for a track that neither has.
     """
     sections = sections_of(runs)
-    plans = _plans(sections, options)
+    plans = _plans(sections, takes, options)
     colours: dict[str, str] = {}
     for plan in plans:
-        source_colours(plan.section, colours)
-        plan.data = {**track_data(plan.sound, plan.section, None, 0, colours), "key": plan.key}
+        plan.describe(None, 0, colours)
     rest = len(_head(sections, plans, options, [], colours).encode())
     _share_out(plans, options, int(options.budget_megabytes * 1e6) - rest - SPARE_BYTES)
     with replacing(path, overwrite=True) as partial, tempfile.TemporaryFile(dir=partial.parent) as spool:
@@ -97,7 +113,7 @@ def write_page(
             if progress is not None:
                 progress(f"track {index + 1} of {len(plans)}: {plan.sound.name}")
             media = _media(plan, options)
-            plan.data = {**track_data(plan.sound, plan.section, media, count, colours), "key": plan.key}
+            plan.describe(media, count, colours)
             if media is not None:
                 _write_media(spool, media, count, options.audio)
                 count += len(media.pictures)
@@ -111,15 +127,23 @@ def write_page(
     return Written(path, size, len(plans), sum(plan.data["audible"] for plan in plans), notes)
 
 
-def _plans(sections: Sequence[Section], options: PageOptions) -> list[_TrackPlan]:
-    every = [(section, track) for section in sections for track in section.tracks]
+def _plans(sections: Sequence[Section], takes: Sequence[Take], options: PageOptions) -> list[_TrackPlan]:
+    every: list[tuple[Section | Take, str]] = [(section, track) for section in sections for track in section.tracks]
+    every += [(take, take.name) for take in takes]
     known = [track for _, track in every]
     for name in options.tracks:
         if name not in known:
             raise UnknownNameError(f"No track is named {name!r}: {nearest(name, set(known))}")
-    chosen = [(section, track) for section, track in every if not options.tracks or track in options.tracks]
-    keys = track_keys([(section.title, track) for section, track in chosen])
-    return [_TrackPlan(s, track_sound(s, track), key) for (s, track), key in zip(chosen, keys, strict=True)]
+    chosen = [(about, track) for about, track in every if not options.tracks or track in options.tracks]
+    titles = [(_title(about), track) for about, track in chosen]
+    return [
+        _TrackPlan(about, take_sound(about) if isinstance(about, Take) else track_sound(about, track), key)
+        for (about, track), key in zip(chosen, track_keys(titles), strict=True)
+    ]
+
+
+def _title(about: Section | Take) -> str:
+    return str(about.folder) if isinstance(about, Take) else about.title
 
 
 def _share_out(plans: Sequence[_TrackPlan], options: PageOptions, left_bytes: int) -> None:
@@ -193,17 +217,20 @@ def _head(
     colours: Mapping[str, str],
 ) -> str:
     """Everything but the sound: it comes first, so that the page can be read while the rest is still loading."""
-    title = options.title or f"sepkit: {', '.join(dict.fromkeys(section.title for section in sections))}"
+    takes = [(plan.about, plan.key) for plan in plans if isinstance(plan.about, Take)]
+    shown = [*(section.title for section in sections), *([SECTION.lower()] if takes else [])]
+    title = options.title or f"sepkit: {', '.join(dict.fromkeys(shown))}"
     style, script = (
         "\n".join(files(__package__).joinpath(name).read_text(encoding="utf-8") for name in names)
         for names in (STYLES, SCRIPTS)
     )
-    keys = {(id(plan.section), plan.sound.name): plan.key for plan in plans}
+    keys = {(id(plan.about), plan.sound.name): plan.key for plan in plans}
     body = []
     for section in sections:
         own = {track: keys[(id(section), track)] for track in section.tracks if (id(section), track) in keys}
-        heard = {p.sound.name: p.data["audible"] for p in plans if p.section is section}
+        heard = {p.sound.name: p.data["audible"] for p in plans if p.about is section}
         body.append(section_html(section, own, heard, colours))
+    body.append(takes_html(takes))
     told = "".join(f"<li>{escape(note)}</li>" for note in notes)
     data = {"tracks": [plan.data for plan in plans]}
     return (
