@@ -77,12 +77,18 @@ def test_strings_meet_in_the_amplifier_but_not_in_the_wood() -> None:
         assert (_energy(both, difference) > 30 * sum(_energy(x, difference) for x in alone)) == meets
 
 
-def test_short_notes_are_stopped_by_the_palm_and_all_by_their_end() -> None:
+def test_notes_end_when_they_are_released() -> None:
     for seconds, at, lost_db in ((0.09, 0.35, 30), (0.5, 0.8, 40), (1.5, 0.8, -1)):
         y = play_guitar(ACOUSTIC, [Note(0.0, seconds, 45, 0.9)], 2 * RATE, RATE, Dice(1))
         start, later = (np.std(y[:, round(t * RATE) : round((t + 0.05) * RATE)]) for t in (0.0, at))
         fallen = 20 * np.log10(start / (later + 1e-12))
         assert fallen > lost_db if lost_db > 0 else fallen < 35
+
+
+def test_the_palm_stops_a_string_before_its_end_does() -> None:
+    slow = dataclasses.replace(ACOUSTIC, release_seconds=2.0)
+    palmed, open_ = (play_guitar(slow, [Note(0.0, s, 45, 0.9)], RATE, RATE, Dice(1)) for s in (0.10, 0.12))
+    assert np.std(palmed[:, RATE // 2 :]) < 0.05 * np.std(open_[:, RATE // 2 :])
 
 
 def test_piano_partials_are_stiff() -> None:
