@@ -117,6 +117,7 @@ class MsdmConfig(Frozen):
     stems: tuple[str, ...] = Field(default=BAND, min_length=1)
     sample_rate: int = Field(default=22_050, gt=0)  # Hz
     codec: CodecSettings = CodecSettings(name="lapped", settings={"sample_rate": 22_050, "hop_samples": 512})
+    latent_scales: tuple[float, ...] | None = None  # for a codec without its own: latents are divided by them
     network: Backbone = BandUNetConfig()
     head: Literal["edm", "gain"] = "gain"
     independent: bool = False

@@ -33,9 +33,9 @@ class LegacyUNet(nn.Module):
         leave = [config.channels, *(outputs * factor**i for i in reversed(range(blocks)))]
         self.to_in = Patches([Patch(a, b, hidden, factor) for a, b in pairwise(entry)])
         levels = list(zip(pairwise(widths), config.factors, config.num_blocks, config.attentions, strict=True))
-        self.downsamples = nn.ModuleList(Down(config, *sizes, *rest) for sizes, *rest in levels)
+        self.downsamples = nn.ModuleList(Down(config, a, b, f, n, attends) for (a, b), f, n, attends in levels)
         self.bottleneck = Bottleneck(config, widths[-1])
-        self.upsamples = nn.ModuleList(Up(config, *sizes, *rest) for sizes, *rest in reversed(levels))
+        self.upsamples = nn.ModuleList(Up(config, b, a, f, n, attends) for (a, b), f, n, attends in reversed(levels))
         self.to_out = Patches([Unpatch(a, b, hidden, factor) for a, b in pairwise(leave)])
 
     def forward(self, seen: Tensor, c_noise: Tensor, extra: Tensor | None = None) -> Tensor:
@@ -174,7 +174,7 @@ class Down(nn.Module):
 class Up(nn.Module):
     """A level on the way up: a residual block for each skip, perhaps attention, more frames."""
 
-    def __init__(self, config: LegacyConfig, outputs: int, inputs: int, factor: int, blocks: int, attends: bool):
+    def __init__(self, config: LegacyConfig, inputs: int, outputs: int, factor: int, blocks: int, attends: bool):
         super().__init__()
         self.skip_scale = 2**-0.5 if config.skip_scale else 1.0
         count = blocks + attends

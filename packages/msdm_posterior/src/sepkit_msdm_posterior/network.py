@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from sepkit.codecs import Codec, recentred
 from sepkit.diffusion import Denoiser, Level, denoiser
 from sepkit.errors import OptionError
 
 from .adp_unet import AdpUNet
 from .band_unet import BandUNet, level_embedding
 from .config import AdpConfig, Backbone, BandUNetConfig, LegacyConfig, MsdmConfig
+from .latents import latent_codec as latent_codec
 from .legacy_unet import LegacyUNet
 
 EMBEDDING_DROPOUT = 0.1  # Ho & Salimans 2022, "Classifier-free diffusion guidance": 0.1 or 0.2
@@ -144,11 +144,6 @@ def neighbourhood_power(x: Tensor) -> Tensor:
 def spread(c_noise: Tensor) -> Tensor:
     """b -> b 1 1 1."""
     return rearrange(c_noise, "b -> b 1 1 1")
-
-
-def latent_codec(config: MsdmConfig) -> Codec:
-    """The codec of a prior, with silence at zero."""
-    return recentred(config.codec.build())
 
 
 def new_network(config: MsdmConfig, seed: int) -> PriorNetwork:
