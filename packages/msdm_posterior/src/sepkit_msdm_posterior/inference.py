@@ -9,9 +9,10 @@ from einops import rearrange
 from torch import Tensor
 
 from sepkit.codecs import Codec, bound_to
-from sepkit.diffusion import Denoiser, KeyedNoise
+from sepkit.diffusion import Denoiser
 
 from .config import MsdmConfig
+from .frame_noise import FrameNoise
 from .held_to_mixture import hold_to_mixture
 from .sampling import iterate_posterior, sample_posterior
 from .settings import MsdmSettings
@@ -28,9 +29,9 @@ class Prior:
     codec: Codec  # with silence at zero
     denoise: Denoiser
 
-    def noise(self, seed: int, first_frames: Sequence[int], draw: int) -> KeyedNoise:
+    def noise(self, seed: int, first_frames: Sequence[int], draw: int) -> FrameNoise:
         """Noise for draw number `draw` of windows that begin at these frames."""
-        return KeyedNoise(seed, tuple(first_frames), f"{NOISE_KEY}/{draw}", self.config.stems)
+        return FrameNoise(seed, tuple(first_frames), f"{NOISE_KEY}/{draw}", self.config.stems)
 
 
 @dataclass(frozen=True)

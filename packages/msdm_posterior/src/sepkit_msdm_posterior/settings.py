@@ -95,12 +95,16 @@ class Options(Frozen):
     """What every msdm method takes beside the host's options; None: by the quality.
 
     `codec` is that of the prior: with a checkpoint only its own can be asked for. `preset`, `codec` and `weights_seed`
-    choose an untrained network.
+    choose an untrained network. `prompt`, the path of a sound or a text, conditions a prior that was trained with an
+    encoder; `encoder` names one other than that, and `guidance` is the prompt's weight: 1 is as trained.
     """
 
     preset: str | None = None
     codec: str | None = None
     weights_seed: int = Field(default=0, ge=0)
+    prompt: str | None = None
+    encoder: str | None = None
+    guidance: float = Field(default=1.0, ge=0)
     sampler: str | None = None
     steps: int | None = Field(default=None, ge=1)
     churn: float | None = Field(default=None, ge=0)
