@@ -163,9 +163,9 @@ class CodecValidation:
         found: dict[str, list[float]] = defaultdict(list)
         for name, x in self.pieces(network):
             apart = distances(x, frozen_trip(network.codec, x), self.config.loss.sizes)
-            found[f"sdr/{name}"].append(-10 * float(apart.waveform))
-            found[f"spectrogram/{name}"].append(float(apart.spectrogram))
-            found["minus_loss"].append(-float(apart.total(self.config.loss)))
+            found[f"sdr/{name}"].append(-10 * float(apart.waveform.mean()))
+            found[f"spectrogram/{name}"].append(float(apart.spectrogram.mean()))
+            found["minus_loss"].append(-float(apart.total(self.config.loss).mean()))
         if not found:
             raise OptionError(f"The valid split of {', '.join(self.config.validation)} has no sound to validate with.")
         return {name: fmean(values) for name, values in found.items()}

@@ -24,7 +24,7 @@ from sepkit.training.command import run_training
 from sepkit.training.loop import FitConfig, FitResult, Items, fit
 from sepkit.training.validation import Validation, check_choice
 
-from .codec.checkpoints import build_codec, codec_state, frozen, is_own, load_codec
+from .codec.checkpoints import build_codec, codec_state, frozen, is_own, load_codec, stored
 from .config import LatentConfig
 from .items import PairData, SoundingItems, crop_items
 from .latent_cache import LatentCache
@@ -208,18 +208,18 @@ def first_network(config: TrainConfig, codec: Codec) -> LatentNetwork:
     if config.initial is None:
         return network
     found = load_checkpoint(config.initial, separator=NAME, config_type=LatentConfig, config_version=CONFIG_VERSION)
-    own = config.model
-    if (found.config.generator, found.config.conditioner, found.config.codec) != (
-        own.generator,
-        own.conditioner,
-        own.codec,
-    ):
+    if _networks(found.config) != _networks(config.model):
         raise OptionError(
             f"The checkpoint {config.initial} has other networks or another codec than those to be trained; begin with "
             "one of the same settings, or with none."
         )
     load_state(network, part_of(found.state, NETWORK))
     return network
+
+
+def _networks(config: LatentConfig) -> tuple[Any, ...]:
+    """What weights must agree in."""
+    return config.generator, config.conditioner, config.guided, len(config.targets), stored(config.codec)
 
 
 def separate_track(codec: Codec, network: LatentNetwork, mixture: Tensor, steps: int) -> list[Tensor]:

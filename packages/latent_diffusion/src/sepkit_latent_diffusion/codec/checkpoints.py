@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,9 @@ def is_own(settings: CodecSettings) -> bool:
 
 
 def stored(settings: CodecSettings) -> CodecSettings:
-    """The settings as a checkpoint keeps them: without the place of weights, which the checkpoint has or the user."""
+    """The settings as a checkpoint keeps them: plain JSON without the place of weights, which it or the user has."""
     kept = {name: value for name, value in settings.settings.items() if name != "weights"}
-    return settings.model_copy(update={"settings": kept})
+    return settings.model_copy(update={"settings": json.loads(json.dumps(kept))})
 
 
 def build_codec(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -22,8 +24,16 @@ class Trainee(nn.Module):
     def __init__(self, codec: Codec, config: CriticConfig, seed: int):
         super().__init__()
         assert isinstance(codec, nn.Module)
-        self.codec = codec
+        self.codec, self.config, self.seed = codec, config, seed
         self.critic = new_critic(config, codec.audio_channels, seed) if config.used else None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Trainee:
+        """A twin built anew, for PyTorch cannot copy the normalised weights of EnCodec's class."""
+        kind, own = type(self.codec), next(self.parameters())
+        twin = Trainee(kind(self.codec.settings), self.config, self.seed)
+        twin.load_state_dict(self.state_dict())
+        memo[id(self)] = twin.to(own.device, own.dtype).train(self.training)
+        return twin
 
     def forward(self, x: Tensor) -> tuple[Tensor, Verdict | None]:
         y = round_trip(self.codec, x)
