@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,6 +92,16 @@ def test_sets_have_names() -> None:
     for spec in ("synthetic:band:many", "synthetic:bands", "demo:band:3", "demo:5"):
         with pytest.raises(DatasetError, match="synthetic:band"):
             open_dataset(spec)
+
+
+def test_the_names_of_made_sets_are_no_paths() -> None:
+    from sepkit.evaluation.command import dataset_folders, resolved_dataset
+
+    for spec in ("demo", "demo:band", "synthetic:3", "synthetic:band", "synthetic:band:3"):
+        assert dataset_folders(spec) == []
+        assert resolved_dataset(spec) == spec
+    assert dataset_folders("folder:songs") == [Path("songs")]
+    assert resolved_dataset("folder:songs") == f"folder:{Path('songs').resolve()}"
 
 
 def test_other_rates_and_views() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-DATASETS = "demo, synthetic[:COUNT], folder:PATH or musdb:PATH, see sepkit data."
+DATASETS = "demo[:band], synthetic[:band][:COUNT], folder:PATH or musdb:PATH, see sepkit data."
 
 Split = Annotated[str | None, typer.Option(help="train, valid or test, where the dataset has splits.")]
 OnlyTracks = Annotated[list[str] | None, typer.Option("--track", help="Only this track; may be repeated.")]

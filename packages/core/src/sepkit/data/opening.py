@@ -11,6 +11,8 @@ KINDS = {
     "folder": "folder:PATH, a folder of track folders with one sound file for each stem",
     "musdb": "musdb:PATH, MUSDB18-HQ",
 }
+FOLDER_KINDS = ("folder", "musdb")
+"""Those that are read from a path; the others are made."""
 
 
 def open_dataset(spec: str, split: str | None = None, *, sample_rate: int | None = None) -> Dataset:
@@ -23,7 +25,7 @@ def open_dataset(spec: str, split: str | None = None, *, sample_rate: int | None
     kind, _, rest = spec.partition(":")
     if kind not in KINDS:
         raise UnknownNameError(f"no dataset is called {spec!r}: {nearest(kind, KINDS)}")
-    if kind in ("folder", "musdb") and not rest:
+    if kind in FOLDER_KINDS and not rest:
         raise DatasetError(f"the dataset {kind!r} wants a path: write {kind}:PATH.")
     if kind == "folder":
         from .folder import FolderDataset

@@ -17,7 +17,7 @@ from rich.console import Console
 from ..cli import exit_codes
 from ..cli.terminal import print_error, print_note
 from ..config import Frozen
-from ..data.opening import KINDS, open_dataset
+from ..data.opening import FOLDER_KINDS, open_dataset
 from ..data.track import Dataset
 from ..errors import OptionError, SepkitError
 from ..quality import parse_quality
@@ -173,7 +173,7 @@ def resolved_dataset(dataset: str) -> str:
 def dataset_folders(dataset: str) -> list[Path]:
     """The folder that a dataset is read from; none for one that is made."""
     kind, _, path = dataset.partition(":")
-    return [Path(path)] if kind in KINDS and path and not path.isdigit() else []
+    return [Path(path)] if kind in FOLDER_KINDS and path else []
 
 
 def default_folder(name: str) -> Path:
