@@ -135,7 +135,7 @@ class MsdmSeparator:
         """What makes stems of nothing, or of some of them, with the same prior."""
         from .generation import MsdmGenerator
 
-        return MsdmGenerator(self.prior, self.info)
+        return MsdmGenerator(self.prior, self.info, {**self.provenance, "parameters": self.parameters})
 
     def separate_windows(
         self, windows: Tensor, starts: Sequence[int], *, seed: int, settings: WindowSettings
