@@ -62,11 +62,10 @@ def gain_variance(x: Tensor, clean: Tensor, level: Level, smooth: tuple[int, ...
     """r² / sigma² of the estimates `clean` (b s ...) of a state, from the share of it that they keep.
 
     The error variance is sigma² times the derivative of the estimate (Tweedie's formula, second order), and for a
-    Gaussian prior of mean 0 the derivative is the gain, sqrt(clean² / z²) with z = x / alpha, between 0 and 1. Clean
-    and state are averaged over `smooth` neighbours before they are divided.
+    Gaussian prior of mean 0 the derivative is the gain, sqrt(alpha² clean² / x²), between 0 and 1. Both squares are
+    averaged over `smooth` neighbours before they are divided.
     """
-    kept = _smoothed(clean**2, smooth)
-    state = _smoothed(scaled(1 / level.alpha, x) ** 2, smooth)
+    kept, state = _smoothed(scaled(level.alpha, clean) ** 2, smooth), _smoothed(x**2, smooth)
     return torch.where(kept < state, kept / torch.where(state > 0, state, 1.0), (kept > 0).to(kept)).sqrt()
 
 
