@@ -29,8 +29,8 @@ class Prior:
     codec: Codec  # with silence at zero
     denoise: Denoiser
 
-    def noise(self, seed: int, first_frames: Sequence[int], draw: int) -> FrameNoise:
-        """Noise for draw number `draw` of windows that begin at these frames."""
+    def noise(self, seed: int, first_frames: Sequence[int], draw: int | str) -> FrameNoise:
+        """Noise for a sample (its number, or what else it is called) of windows that begin at these frames."""
         return FrameNoise(seed, tuple(first_frames), f"{NOISE_KEY}/{draw}", self.config.stems)
 
 
