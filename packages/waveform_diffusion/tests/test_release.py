@@ -38,7 +38,7 @@ def script() -> ModuleType:
 def run(folder: Path, target: str, schedule: str, seed: int) -> tuple[Path, ColdNetwork]:
     model = ColdModel(targets=(target,), betas=SCHEDULES[schedule], backbone=UNET, sample_rate=8000)
     data = TRAIN_DEFAULT.data.model_copy(update={"sources": (f"folder:{folder}/songs",), "cache": str(folder)})
-    config = TRAIN_DEFAULT.model_copy(update={"model": model, "data": data, "licence": "CC0-1.0"})
+    config = TRAIN_DEFAULT.model_copy(update={"model": model, "data": data, "licence": "unknown"})
     network = new_network(model, seed)
     write_checkpoint(folder / target / "best", network, config, {"step": 7})
     return folder / target, network

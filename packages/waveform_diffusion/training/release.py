@@ -27,6 +27,7 @@ SHIPPED = ROOT / "packages/waveform_diffusion/src/sepkit_waveform_diffusion/chec
 CURVE = ROOT / "docs/methods/cold_diffusion_learning_curve.png"
 TEXT = Path(__file__).with_name("card.md")
 TARGETS = ("vocals", "accompaniment")
+LICENCE = "CC0-1.0"  # of the weights, as the card says
 
 
 def loaded(run: Path, target: str) -> Checkpoint[ColdConfig]:
@@ -42,7 +43,6 @@ def release(runs: Sequence[Path], folder: Path, card: str) -> Path:
     found = [loaded(run, target) for run, target in zip(runs, TARGETS, strict=True)]
     vocals = found[0]
     config = ColdConfig(models=tuple(one.config.main for one in found), window_seconds=vocals.config.window_seconds)
-    facts = vocals.info.model_dump(include={"licence", "extra_training_data"})
     state: dict[str, Tensor] = {}
     for index, one in enumerate(found):
         state |= {f"{index}.{name.removeprefix('0.')}": values for name, values in one.state.items()}
@@ -51,7 +51,7 @@ def release(runs: Sequence[Path], folder: Path, card: str) -> Path:
         separator=NAME,
         config=config,
         config_version=CONFIG_VERSION,
-        info=separator_info(config, **facts),
+        info=separator_info(config, licence=LICENCE, extra_training_data=vocals.info.extra_training_data),
         state=state,
         card=card.replace("{{parameters}}", " + ".join(f"{one.parameters:,}" for one in found)),
         half=True,
