@@ -14,6 +14,7 @@ pytest.importorskip("audio_diffusion_pytorch", reason="the generator is its U-Ne
 
 from sepkit.codecs import Lapped
 from sepkit.diffusion import Level, blend, denoiser
+from sepkit_latent_diffusion.codec.checkpoints import build_codec
 from sepkit_latent_diffusion.conditioner import Condition
 from sepkit_latent_diffusion.config import LatentConfig
 from sepkit_latent_diffusion.network import LatentNetwork, new_network
@@ -80,7 +81,7 @@ def test_the_generator_s_part_has_the_size_of_what_is_left_to_say() -> None:
             blend(level, signal, noise), torch.tensor([t]), condition
         )
         alpha, sigma = float(level.alpha), float(level.sigma)
-        assert float(left.std()) == pytest.approx(spread / math.hypot(alpha * spread, sigma), rel=0.02)
+        assert float(left.detach().std()) == pytest.approx(spread / math.hypot(alpha * spread, sigma), rel=0.02)
 
 
 def test_without_a_guess_the_output_is_the_velocity() -> None:
@@ -148,3 +149,15 @@ def test_levels_of_the_schedule_are_those_of_the_network() -> None:
     for t in (0.0, 0.25, 1.0):
         level: Level = SCHEDULE.level(t)
         assert (level.t, level.alpha) == (t, pytest.approx(math.cos(math.pi * t / 2), abs=1e-15))
+
+
+@pytest.mark.parametrize(("preset", "millions"), [("small", (1.6, 1.3, 2.9)), ("encodec_24khz", (14.9, 2.0, 63.8))])
+def test_presets_have_the_sizes_that_the_page_says(preset: str, millions: tuple[float, ...]) -> None:
+    config = PRESETS[preset]
+    codec = build_codec(config.codec, weights="random")
+    assert isinstance(codec, torch.nn.Module)
+    network = new_network(config, codec.features, seed=0)
+    counted = (sum(p.numel() for p in part.parameters()) for part in (codec, network.conditioner, network.generator))
+    assert tuple(round(count / 1e6, 1) for count in counted) == millions
+    if preset == "small":
+        assert (round(codec.frame_rate), codec.features) == (43, 384)

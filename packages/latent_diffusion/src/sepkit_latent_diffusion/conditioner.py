@@ -33,7 +33,7 @@ class Conditioner(nn.Module):
         own, levels = config.conditioner, config.generator
         self.config = config
         states = features * len(config.targets)
-        self.enter = nn.Conv1d(2 * features, own.width, 3, padding=1)
+        self.enter = nn.Conv1d(2 * features, own.width, 1)
         self.blocks = nn.Sequential(*(_DilatedBlock(own.width, own.kernel, d, own.groups) for d in own.dilations))
         widths = (own.width, *levels.widths[:-1])
         self.shorten = nn.ModuleList(

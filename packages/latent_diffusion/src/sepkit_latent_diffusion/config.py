@@ -22,10 +22,10 @@ class AttentionConfig(Frozen):
 class GeneratorConfig(Frozen):
     """The U-Net that estimates the velocity; `blocks` are residual blocks per level and direction."""
 
-    widths: tuple[int, ...] = Field(default=(192, 256, 256), min_length=1)
+    widths: tuple[int, ...] = Field(default=(160, 192, 192), min_length=1)
     factors: tuple[int, ...] = Field(default=(1, 2, 2), min_length=1)
     blocks: tuple[int, ...] = (1, 1, 1)
-    attended: int = Field(default=2, ge=0)  # so many of the deepest levels have attention
+    attended: int = Field(default=1, ge=0)  # so many of the deepest levels have attention
     attention: AttentionConfig = AttentionConfig()
     fourier_features: int = Field(default=256, ge=2, multiple_of=2)  # of the level's t, with learned frequencies
     time_features: int = Field(default=128, ge=2)
@@ -50,8 +50,8 @@ class ConditionerConfig(Frozen):
     evens out what it is shown.
     """
 
-    width: int = Field(default=256, ge=1)
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 1, 2, 4, 8, 16)
+    width: int = Field(default=224, ge=1)
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2, 4, 8)
     kernel: int = Field(default=3, ge=1)
     groups: int = Field(default=8, ge=1)
     guess: bool = True

@@ -75,7 +75,8 @@ class LatentLoss:
         self.encoding, self.config = encoding, config
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        plain: LatentNetwork = getattr(network, "module", network)  # inside what exchanges gradients
+        plain = getattr(network, "module", network)  # inside what exchanges gradients
+        assert isinstance(plain, LatentNetwork)
         generator = Generator().manual_seed(int(torch.randint(2**62, ())))
         with torch.no_grad():
             latents = self.encoding.of(batch)

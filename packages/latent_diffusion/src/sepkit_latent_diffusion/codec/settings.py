@@ -26,8 +26,8 @@ class LappedAutoencoderSettings(Frozen):
     audio_channels: int = Field(default=2, ge=1, le=2)
     hop_samples: int = Field(default=512, ge=4, multiple_of=2)
     kept: tuple[Bands, ...] = (256, 128)
-    width: int = Field(default=256, ge=1)  # of the decoder's network
-    layers: int = Field(default=3, ge=1)  # residual blocks in it
+    width: int = Field(default=192, ge=1)  # of the decoder's network
+    layers: int = Field(default=2, ge=1)  # residual blocks in it
     compression: float = Field(default=0.3, gt=0, le=1)  # exponent on the size of what that network is shown
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ BEST_RATIO = 1e-4  # 40 dB: what is better counts no more
 class SpectralLossConfig(Frozen):
     """Weights of the parts, and the sizes of the spectrograms in samples; hops are quarters of them."""
 
-    waveform: float = Field(default=1.0, ge=0)
+    waveform: float = Field(default=2.0, ge=0)
     spectrogram: float = Field(default=1.0, ge=0)
     sizes: tuple[int, ...] = Field(default=(2048, 1024, 512, 256), min_length=1)
 
