@@ -22,7 +22,7 @@ SHORT = {**TINY, "ratios": (4, 2), "lstm_layers": 1}
 STRIDE, SEGMENT = 47_520, 48_000
 LENGTHS = {
     "encodec_24khz": [1, 2, 319, 320, 321, 5000],
-    "encodec_48khz": [1, 479, 480, STRIDE, STRIDE + 1, SEGMENT, SEGMENT + 1, 2 * STRIDE, 2 * STRIDE + 900, 143_111],
+    "encodec_48khz": [1, 479, 480, STRIDE, STRIDE + 1, SEGMENT, SEGMENT + 1, 2 * STRIDE + 900],
 }
 
 
@@ -101,7 +101,7 @@ def test_it_is_encodecs_own_model_without_the_quantiser(tiny: dict[str, EncodecC
     assert decoded.abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("length", [STRIDE + 240, STRIDE + 320, 2 * STRIDE + 240])
+@pytest.mark.parametrize("length", [STRIDE + 240, 2 * STRIDE + 240])
 @torch.no_grad()
 def test_lengths_that_encodec_itself_cannot_join_are_joined(tiny: dict[str, EncodecCodec], length: int) -> None:
     # the last segment but one, rounded up to whole frames, ends after the last one: encodec's sum has no room for it
@@ -170,7 +170,8 @@ def test_at_full_size_it_is_the_published_network(name: str) -> None:
     count = sum(parameter.numel() for parameter in codec.parameters())
     if name == "encodec_24khz":
         assert round(count / 1e6, 2) == 14.85
-    x = sound(codec.sample_rate + 5000, channels=codec.audio_channels, batch=1)
+    seconds = 0.2 if codec.segmenting is None else 1.2
+    x = sound(int(seconds * codec.sample_rate), channels=codec.audio_channels, batch=1)
     torch.testing.assert_close(round_trip(codec, x), published(x), rtol=0, atol=1e-5)
 
 
