@@ -152,7 +152,7 @@ def test_single_stem_files_in_a_folder_become_independent_priors(tmp_path: Path)
 
 def test_files_that_are_no_such_checkpoint_are_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": {"model.other.weight": torch.zeros(2)}}, tmp_path / "other.ckpt")
-    with pytest.raises(CheckpointError, match="No network of audio-diffusion-pytorch 0.0.43"):
+    with pytest.raises(CheckpointError, match="No network of audio-diffusion-pytorch"):
         import_checkpoint(tmp_path / "other.ckpt", tmp_path / "out")
     torch.save({"state_dict": Path("x")}, tmp_path / "pickled.ckpt")
     with pytest.raises(CheckpointError, match="tensors alone"):

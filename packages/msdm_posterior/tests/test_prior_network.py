@@ -144,10 +144,9 @@ def test_configs_that_cannot_be_are_refused() -> None:
         MsdmConfig(sample_rate=16_000)
     with pytest.raises(OptionError, match="is for waveforms"):
         new_network(config().model_copy(update={"network": LegacyConfig()}), 0)
-    with pytest.raises(OptionError, match="takes no embedding"):
-        settings = PRESETS["msdm_published"].model_copy(update={"embedding_features": 4})
-        with torch.device("meta"):
-            PriorNetwork(settings)
+    settings = PRESETS["msdm_published"].model_copy(update={"embedding_features": 4})
+    with torch.device("meta"), pytest.raises(OptionError, match="takes no embedding"):
+        PriorNetwork(settings)
     edm = config(head="edm")
     with pytest.raises(OptionError, match="head 'gain' estimates variances"):
         new_network(edm, 0)(state(), torch.zeros(2), as_logit=True)
