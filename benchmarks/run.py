@@ -39,6 +39,7 @@ def run(
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Methods at once; times then disturb another.")] = 1,
     fresh: options.Fresh = False,
     save_stems: options.SaveStems = True,
+    uncertainty: options.Uncertainty = 0,
     list_methods: options.ShowChoices = False,
     paper: Annotated[
         str | None, typer.Option(help="Test published claims: ids of benchmarks/published.json with commas, or all.")
@@ -66,6 +67,7 @@ def run(
         jobs=jobs,
         fresh=fresh,
         save_stems=save_stems,
+        uncertainty=uncertainty,
     )
     try:
         if paper is not None:

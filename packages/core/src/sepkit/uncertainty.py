@@ -26,7 +26,7 @@ from .separator import Consistency, Progress, Quality, Separator
 WINDOW_SECONDS = 0.0929  # 4096 samples at 44.1 kHz, as the report's spectrograms have
 DEFAULT_SAMPLES = 8
 QUIETEST = 1e-10  # stands in for 0 under the logarithm
-FILE_NAME = "uncertainty"
+FILE_NAME = "uncertainty.npz"
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,4 +26,7 @@ Budget = Annotated[
 ]
 Fresh = Annotated[bool, typer.Option("--fresh/--resume", help="Discard the folder's earlier run, or go on with it.")]
 SaveStems = Annotated[bool, typer.Option(help="Keep the separated stems and the references as float WAV.")]
+Uncertainty = Annotated[
+    int, typer.Option(metavar="N", help="Draw N more results of random methods, whose spread the report shows.")
+]
 ShowChoices = Annotated[bool, typer.Option("--list", help="List methods, groups and recipes, and stop.")]

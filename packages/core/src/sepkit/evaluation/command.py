@@ -57,6 +57,7 @@ class MethodRun(Frozen):
     jobs: int = 1
     fresh: bool = False
     save_stems: bool = True
+    uncertainty: int = 0
 
     @property
     def settings(self) -> RunSettings:
@@ -69,6 +70,7 @@ class MethodRun(Frozen):
             jobs=self.jobs,
             fresh=self.fresh,
             save_stems=self.save_stems,
+            uncertainty=self.uncertainty,
         )
 
 

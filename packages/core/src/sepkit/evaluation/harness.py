@@ -44,6 +44,7 @@ class RunSettings(Frozen):
     jobs: int = Field(default=1, ge=1)  # methods at once; with more than one they compete for time
     fresh: bool = False
     save_stems: bool = True
+    uncertainty: int = Field(default=0, ge=0)  # draws of random methods for the map of their spread; needs save_stems
 
     @property
     def label(self) -> Label:
@@ -177,7 +178,13 @@ class _Run:
         if not items:
             return
         settings = self.settings
-        job = Job(method=method, device=settings.device, quality=settings.quality, seed=settings.seed)
+        job = Job(
+            method=method,
+            device=settings.device,
+            quality=settings.quality,
+            seed=settings.seed,
+            uncertainty=settings.uncertainty if settings.save_stems else 0,
+        )
         with self.child(job) as child:
             built = child.built()
             facts = built.facts or method.facts

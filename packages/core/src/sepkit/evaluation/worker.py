@@ -36,6 +36,7 @@ class Job(Frozen):
     device: str = "auto"
     quality: str = "balanced"
     seed: int = 0
+    uncertainty: int = 0  # further draws of a random method, whose spread is kept beside its stems; none below 2
 
 
 class Task(Frozen):
@@ -185,6 +186,8 @@ def _separator(separator: Any, job: Job, names: Mapping[str, str], baseline: flo
         started = time.perf_counter()
         stems = separator.separate(mixture, seed=job.seed, quality=job.quality, progress=_reporter(send))
         done = _done(time.perf_counter() - started, mixture.seconds, baseline, separator)
+        if job.uncertainty > 1 and separator.info.random:
+            _keep_spread(separator, mixture, job, task, names)
         named = {names.get(stem, stem): audio for stem, audio in stems.items()}
         _write(named, task.out)
         provenance = json.dumps(stems.provenance, indent=2, ensure_ascii=False, default=str)
@@ -192,6 +195,15 @@ def _separator(separator: Any, job: Job, names: Mapping[str, str], baseline: flo
         return done.model_copy(update={"stems": tuple(named)})
 
     return separate
+
+
+def _keep_spread(separator: Any, mixture: Any, job: Job, task: Task, names: Mapping[str, str]) -> None:
+    """Draw again, as often as asked, for the map of uncertainty alone: scores and times are those of one separation."""
+    from ..uncertainty import FILE_NAME, save_uncertainty, separate_samples
+
+    drawn = separate_samples(separator, mixture, samples=job.uncertainty, seed=job.seed, quality=job.quality)
+    maps = {names.get(stem, stem): one for stem, one in drawn.uncertainty.items()}
+    save_uncertainty(maps, Path(task.out) / FILE_NAME, overwrite=True)
 
 
 def _reporter(send: Callable[[Answer], None]) -> Callable[[float, float], None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ...errors import SepkitError
+from ...uncertainty import FILE_NAME
 from ..out_folder import file_name
 from ..recipe import split_overlapping
 from ..reference_points import REFERENCE_POINTS
@@ -42,6 +43,7 @@ class Group:
     truth: str
     label: str  # the stem, with what is in it where two groups are of one name
     clips: dict[int, int] = field(default_factory=dict)  # source -> file
+    maps: dict[int, int] = field(default_factory=dict)  # source -> map of its uncertainty
 
 
 @dataclass
@@ -52,6 +54,7 @@ class TrackSound:
     sources: list[Source] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     files: list[SoundFile] = field(default_factory=list)
+    maps: list[tuple[Path, str]] = field(default_factory=list)  # of uncertainty: file, and the stem in it
     notes: list[str] = field(default_factory=list)
     sample_rate: int = 0
     length_samples: int = 0
@@ -180,10 +183,19 @@ def _add_method(sound: TrackSound, rows: Sequence[SectionRow]) -> None:
         if clip is not None:
             sound.groups[index].clips[place] = clip
             heard.append(one.row.stem)
+            _add_map(sound, one, sound.groups[index], place)
     if len(heard) == len(rows):
         source.parts = [source.stems[stem] for stem in split_overlapping(heard)[0]]
     if sound.files and not heard:
         sound.notes.append(f"{name}: no stems were kept")
+
+
+def _add_map(sound: TrackSound, one: SectionRow, group: Group, place: int) -> None:
+    """The spread of a random method's draws, where the run kept it."""
+    path = one.run.folder / "stems" / one.folder[1] / file_name(one.row.track) / FILE_NAME
+    if path.is_file():
+        group.maps[place] = len(sound.maps)
+        sound.maps.append((path, one.row.stem))
 
 
 def _let_references_add_up(sound: TrackSound) -> None:

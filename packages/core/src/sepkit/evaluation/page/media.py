@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from ...uncertainty import SpreadMap, read_uncertainty
 from .budget import SHORTEST_SECONDS, Share
 from .listening import TrackSound
 from .sound import AudioKind, Excerpt, common_gain, encoded, liveliest_excerpt, read_excerpt
-from .spectrogram import Decibels, log_spectrogram, png
+from .spectrogram import Decibels, log_spectrogram, png, spread_picture
 
 PICTURE_COLUMNS, PICTURE_ROWS = 600, 96
 PICTURE_BYTES = 40_000  # of base64, for a dense one
@@ -32,6 +34,7 @@ class Media:
     places: Sequence[int]
     clips: Sequence[bytes]
     pictures: Sequence[bytes]
+    maps: Sequence[bytes | None] = ()  # pictures of the track's maps of uncertainty
 
 
 def excerpt_of(sound: TrackSound, seconds: float) -> Excerpt:
@@ -92,7 +95,20 @@ def _media(sound: TrackSound, excerpt: Excerpt, kind: AudioKind) -> Media:
     if kind != "none":
         firsts = [sound.files[places.index(place)] for place in range(len(pictures))]
         clips = [encoded(read_excerpt(f.path, excerpt), f.sample_rate, gain, kind) for f in firsts]
-    return Media(excerpt, gain, places, clips, [png(picture, top) for picture in pictures])
+    return Media(excerpt, gain, places, clips, [png(picture, top) for picture in pictures], _maps(sound, excerpt, top))
+
+
+def _maps(sound: TrackSound, excerpt: Excerpt, top_db: float) -> list[bytes | None]:
+    """Pictures of the track's maps, in its colours; None for one that is not of this stem or rate."""
+    found: list[bytes | None] = []
+    known: dict[Path, dict[str, SpreadMap]] = {}
+    for path, stem in sound.maps:
+        if path not in known:
+            known[path] = read_uncertainty(path)
+        one = known[path].get(stem)
+        fits = one is not None and one.sample_rate == sound.sample_rate
+        found.append(png(spread_picture(one, excerpt, PICTURE_COLUMNS, PICTURE_ROWS), top_db) if fits and one else None)
+    return found
 
 
 def _seen(sound: TrackSound, excerpt: Excerpt) -> tuple[list[int], list[float], list[Decibels]]:

@@ -12,6 +12,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.fft import rfft  # keeps float32, which numpy before 2.0 does not
 
+from ...uncertainty import SpreadMap
+from .sound import Excerpt
+
 LOWEST_HZ, HIGHEST_HZ = 40.0, 16_000.0
 RANGE_DB = 72.0  # from the mixture's loudest point down to black
 LEVELS = 49  # steps of 1.5 dB: finer ones cannot be seen and cost bytes
@@ -40,6 +43,15 @@ def log_spectrogram(samples: NDArray[np.float32], sample_rate: int, columns: int
             power[first : first + 64] += spectrum.real**2 + spectrum.imag**2
     power /= len(padded) * np.sum(window) ** 2
     return rearrange(10 * np.log10(_bands(power, sample_rate, window_samples, rows) + 1e-14), "n f -> f n")[::-1]
+
+
+def spread_picture(one: SpreadMap, excerpt: Excerpt, columns: int, rows: int) -> Decibels:
+    """A map of uncertainty over an excerpt, on the scale of `log_spectrogram`: (rows, columns)."""
+    centres = excerpt.start_samples + (np.arange(columns) + 0.5) * excerpt.length_samples / columns
+    frames = np.clip(np.rint(centres / one.hop_samples).astype(int), 0, one.spread.shape[1] - 1)
+    power = rearrange(np.square(one.spread), "f n -> n f")[frames]
+    bands = _bands(power, one.sample_rate, one.window_samples, rows)
+    return rearrange(10 * np.log10(bands + 1e-14), "n f -> f n")[::-1]
 
 
 def frequency_range(sample_rate: int) -> tuple[float, float]:

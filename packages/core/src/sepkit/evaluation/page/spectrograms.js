@@ -3,8 +3,13 @@
 const TICKS_HZ = [100, 1000, 10000];
 
 /** A picture of one file: `seek(seconds)` and `mark(from, to)` are told what the pointer does. */
-function spectrogram(track, clip, label, { seek, mark }) {
-  const source = document.getElementById(`picture-${track.files[clip]}`);
+function spectrogram(track, clip, label, actions) {
+  return pictureOf(track, track.files[clip], label, actions);
+}
+
+/** The picture with that number on the page, over the track's frequencies and time. */
+function pictureOf(track, number, label, { seek, mark }) {
+  const source = document.getElementById(`picture-${number}`);
   const head = make("div", { class: "playhead" }), band = make("div", { class: "band", hidden: true });
   const box = make("div", { class: "picture", role: "img", "aria-label": `spectrogram of ${label}` });
   if (source) box.append(make("img", { alt: "", draggable: "false", src: `data:image/png;base64,${source.textContent}` }));

@@ -73,10 +73,19 @@ class TrackPage {
       const picture = clip === undefined || clip === null || !track.picture ? make("p", { class: "quiet" }, "no sound was kept")
         : spectrogram(track, clip, `${track.groups[mix.group].label}: ${source.name}`, names);
       if (picture.box) this.pictures.push(picture);
-      return { head, row: make("div", { class: "row" }, head, picture.box ?? picture) };
+      return { head, row: make("div", { class: "row" }, head, picture.box ?? picture), map: this.map(source, index, names) };
     });
-    this.rows.replaceChildren(...this.sources.map(source => source.row), this.scale());
+    this.rows.replaceChildren(...this.sources.flatMap(({ row, map }) => map ? [row, map] : [row]), this.scale());
     this.drawTimes();
+  }
+
+  /** How far draws of a random method lie apart in the stem that is shown, where the run kept it. */
+  map(source, index, names) {
+    const { track, mix } = this, tag = track.maps[track.groups[mix.group].maps[index]];
+    if (tag === undefined || tag === null) return null;
+    const picture = pictureOf(track, tag, `spread of ${source.name}'s draws`, names);
+    this.pictures.push(picture);
+    return make("div", { class: "row map" }, make("p", { class: "quiet" }, "where its draws differ: their spread"), picture.box);
   }
 
   /** The axis below the spectrograms, and what their colours mean. */

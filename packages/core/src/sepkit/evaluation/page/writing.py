@@ -116,7 +116,7 @@ def write_page(
             plan.describe(media, count, colours)
             if media is not None:
                 _write_media(spool, media, count, options.audio)
-                count += len(media.pictures)
+                count += len(_all_pictures(media))
         notes = _said(plans, options)
         with partial.open("wb") as page:
             page.write(_head(sections, plans, options, notes, colours).encode())
@@ -163,7 +163,7 @@ def _share_out(plans: Sequence[_TrackPlan], options: PageOptions, left_bytes: in
         wanted.append(plan)
         rates.append(rate)
     lengths = [plan.excerpt.length_samples / plan.sound.sample_rate for plan in wanted if plan.excerpt is not None]
-    pictures = [len(plan.sound.files) * PICTURE_BYTES for plan in wanted]
+    pictures = [(len(plan.sound.files) + len(plan.sound.maps)) * PICTURE_BYTES for plan in wanted]
     for plan, share in zip(wanted, shares(rates, lengths, pictures, max(0, left_bytes)), strict=True):
         plan.share = share
 
@@ -205,8 +205,13 @@ def _write_media(spool: IO[bytes], media: Media, first: int, kind: AudioKind) ->
     for index, clip in enumerate(media.clips, first):
         spool.write(f'<script type="text/plain" id="clip-{index}" data-kind="{kind}">'.encode())
         spool.write(b64encode(clip) + b"</script>\n")
-    for index, picture in enumerate(media.pictures, first):
+    for index, picture in enumerate(_all_pictures(media), first):
         spool.write(f'<script type="text/plain" id="picture-{index}">'.encode() + b64encode(picture) + b"</script>\n")
+
+
+def _all_pictures(media: Media) -> list[bytes]:
+    """Of the files, then of the maps of uncertainty."""
+    return [*media.pictures, *(picture for picture in media.maps if picture is not None)]
 
 
 def _head(
