@@ -25,7 +25,7 @@ def checkpoint(tmp_path: Path) -> Path:
         name="lapped_autoencoder",
         settings={"sample_rate": 8000, "audio_channels": 1, "hop_samples": 64, "kept": (32,), "width": 4, "layers": 1},
     )
-    save_codec(tmp_path / "codec", build_codec(model), model, licence="MIT", extra={})
+    save_codec(tmp_path / "codec", build_codec(model), licence="MIT", extra={})
     return tmp_path / "codec"
 
 

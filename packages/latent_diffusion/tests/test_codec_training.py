@@ -12,7 +12,7 @@ import torch
 pytest.importorskip("accelerate", reason="training needs the extra [train]")
 
 from sepkit.codecs import CodecSettings
-from sepkit_latent_diffusion.codec.checkpoints import load_codec, stored
+from sepkit_latent_diffusion.codec.checkpoints import build_codec, load_codec, settings_of
 from sepkit_latent_diffusion.codec.critic import CriticConfig, new_critic, verdict
 from sepkit_latent_diffusion.codec.spectral_loss import BEST_RATIO, distances
 from sepkit_latent_diffusion.codec_train import main
@@ -85,7 +85,7 @@ def test_training_learns_from_pairs_and_its_checkpoint_decodes(
     scores = next(row["scores"] for row in rows if "scores" in row)
     assert {"sdr/vocals", "sdr/mixture", "spectrogram/vocals", "minus_loss"} <= set(scores)
     codec, found, extra = load_codec(tmp_path / "run/best")
-    assert (found, codec.sample_rate) == (stored(model), 8000)
+    assert (found, codec.sample_rate) == (settings_of(build_codec(model)), 8000)
     assert extra["training"]["step"] in (steps // 2, steps)
     x = torch.randn(1, 1, 777, generator=torch.Generator().manual_seed(0))
     assert codec.decode(codec.encode(x), 777).shape == x.shape

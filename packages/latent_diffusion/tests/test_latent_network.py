@@ -42,6 +42,8 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 def test_an_untrained_network_steps_from_noise_to_its_guess() -> None:
     network = network_of(targets=("vocals", "drums"))
+    assert network.conditioner.leave is not None
+    torch.nn.init.normal_(network.conditioner.leave.weight, generator=torch.Generator().manual_seed(0))
     condition = network.condition(normal(3, FEATURES, 8))
     denoise = denoiser(lambda x, t: network.velocity(x, t, condition), OBJECTIVE)
     noisiest = SCHEDULE.level(1.0)

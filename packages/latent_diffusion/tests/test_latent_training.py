@@ -16,7 +16,7 @@ pytest.importorskip("audio_diffusion_pytorch", reason="the generator is its U-Ne
 
 from sepkit.codecs import CodecSettings
 from sepkit.errors import OptionError
-from sepkit_latent_diffusion.codec.checkpoints import build_codec, save_codec, stored
+from sepkit_latent_diffusion.codec.checkpoints import build_codec, save_codec, settings_of
 from sepkit_latent_diffusion.config import LatentConfig
 from sepkit_latent_diffusion.loss import Encoding, LatentLoss, LossConfig
 from sepkit_latent_diffusion.network import new_network
@@ -41,7 +41,7 @@ MODEL = LatentConfig.model_validate(
 @pytest.fixture(scope="module")
 def codec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("codec") / "best"
-    save_codec(folder, build_codec(CODEC), CODEC, licence="MIT", extra={"training": {"step": 3}})
+    save_codec(folder, build_codec(CODEC), licence="MIT", extra={"training": {"step": 3}})
     return folder
 
 
@@ -79,7 +79,7 @@ def test_mixture_and_vocals_are_all_that_is_needed(
     assert np.mean(found[-10:]) < 0.7 * np.mean(found[:10])
     assert (tmp_path / "run/latents").is_dir() == (mode == "latents")
     separator = build(checkpoint=tmp_path / "run/best")
-    assert separator.config == MODEL.model_copy(update={"codec": stored(CODEC)})
+    assert separator.config == MODEL.model_copy(update={"codec": settings_of(build_codec(CODEC))})
     assert torch.isfinite(separator.network.importance).all()
     assert float(separator.network.importance.mean()) == pytest.approx(1.0, rel=1e-3)
     parts = {path.stem: soundfile.read(path)[0].T for path in (songs / "valid/three").glob("*.wav")}

@@ -17,8 +17,9 @@ from typing import Any
 from sepkit.checkpoint import load_checkpoint, save_checkpoint
 from sepkit.training.card import score_table
 from sepkit.training.curve import draw_curve, read_log, without_places
+from sepkit_latent_diffusion.codec.checkpoints import build_codec, count_parameters
 from sepkit_latent_diffusion.config import LatentConfig
-from sepkit_latent_diffusion.separator import CODEC, CONFIG_VERSION, NAME
+from sepkit_latent_diffusion.separator import CONFIG_VERSION, NAME
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "packages/latent_diffusion/src/sepkit_latent_diffusion/checkpoints" / NAME
@@ -30,7 +31,7 @@ LICENCE = "CC0-1.0"  # of the weights, as the card says
 def release(run: Path, folder: Path, card: str) -> Path:
     """Write the best networks of a run as a checkpoint folder that tells no place of the machine they come from."""
     found = load_checkpoint(run / "best", separator=NAME, config_type=LatentConfig, config_version=CONFIG_VERSION)
-    codec = sum(tensor.numel() for name, tensor in found.state.items() if name.startswith(CODEC))
+    codec = count_parameters(build_codec(found.config.codec))
     facts = {
         "{{parameters}}": f"{found.parameters:,}",
         "{{codec_parameters}}": f"{codec:,}",

@@ -142,7 +142,7 @@ def train(config: CodecTrainConfig, out: Path, *, stop_after: int | None = None)
     def keep(averaged: nn.Module, scores: dict[str, float], step: int) -> None:
         assert isinstance(averaged, Trainee)
         training = {"config": config.model_dump(mode="json"), "step": step, "validation": scores}
-        save_codec(out / "best", averaged.codec, config.model, licence=config.licence, extra={"training": training})
+        save_codec(out / "best", averaged.codec, licence=config.licence, extra={"training": training})
 
     loss = CodecLoss(config.loss, config.critic)
     validate = CodecValidation(config)

@@ -41,6 +41,8 @@ class Conditioner(nn.Module):
             for before, width, factor in zip(widths, levels.widths, levels.factors, strict=True)
         )
         self.leave = nn.Conv1d(own.width, 2 * states, 1) if own.guess else None
+        for parameter in () if self.leave is None else self.leave.parameters():
+            nn.init.zeros_(parameter)  # the first guess is silence
         self.hidden = nn.Parameter(torch.zeros(features, 1)) if config.guided else None
 
     def forward(self, mixture: Tensor, hide: Tensor | None = None) -> Condition:

@@ -17,7 +17,7 @@ from sepkit.config import validated
 from sepkit.errors import CheckpointError, OptionError, nearest
 from sepkit.separator import SeparatorInfo, WindowSettings
 
-from .codec.checkpoints import build_codec, frozen, is_own
+from .codec.checkpoints import build_codec, count_parameters, frozen, is_own
 from .config import LatentConfig
 from .network import LatentNetwork, new_network
 from .presets import DEFAULT_PRESET, PRESETS
@@ -93,8 +93,7 @@ class LatentSeparator:
         self.config, self.codec, self.info = config, frozen(codec), info
         self.network = network.eval().requires_grad_(False)
         self.provenance = dict(provenance)
-        modules = [network, *([codec] if isinstance(codec, nn.Module) else [])]
-        self.parameters = sum(parameter.numel() for module in modules for parameter in module.parameters())
+        self.parameters = count_parameters(network) + count_parameters(codec)
         self.fixed = dict(fixed or {})
         self.settings("balanced")  # refuses options that cannot be, now
 

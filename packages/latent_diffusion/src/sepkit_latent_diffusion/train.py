@@ -24,7 +24,16 @@ from sepkit.training.command import run_training
 from sepkit.training.loop import FitConfig, FitResult, Items, fit
 from sepkit.training.validation import Validation, check_choice
 
-from .codec.checkpoints import build_codec, codec_state, frozen, is_own, load_codec, stored
+from .codec.checkpoints import (
+    build_codec,
+    codec_state,
+    count_parameters,
+    frozen,
+    is_own,
+    load_codec,
+    settings_of,
+    stored,
+)
 from .config import LatentConfig
 from .items import PairData, SoundingItems, crop_items
 from .latent_cache import LatentCache
@@ -161,9 +170,11 @@ def with_codec(config: TrainConfig) -> Codecs:
                 f"The codec {config.model.codec.name!r} has no weights yet: train one with `python -m "
                 "sepkit_latent_diffusion.codec_train`, and give --set codec=RUN/best."
             )
-        return Codecs(frozen(build_codec(config.model.codec, weights=config.codec_weights)), config, {})
-    codec, settings, facts = load_codec(config.codec)
-    model = config.model.model_copy(update={"codec": settings})
+        codec = frozen(build_codec(config.model.codec, weights=config.codec_weights))
+        facts: dict[str, Any] = {}
+    else:
+        codec, _, facts = load_codec(config.codec)
+    model = config.model.model_copy(update={"codec": settings_of(codec)})
     return Codecs(codec, config.model_copy(update={"model": model}), facts)
 
 
@@ -249,7 +260,8 @@ def write_checkpoint(
     """Save the networks and a codec of our own as a loadable checkpoint, half precision, with how both were trained."""
     info = separator_info(config.model, codec, licence=config.licence, extra_training_data=config.extra_training_data)
     state = {NETWORK + name: tensor for name, tensor in network.state_dict().items()}
-    if is_own(config.model.codec):
+    own = is_own(config.model.codec)
+    if own:
         state |= {CODEC + name: tensor for name, tensor in codec_state(codec).items()}
     training = {"config": config.model_dump(mode="json"), **extra}
     save_checkpoint(
@@ -261,6 +273,7 @@ def write_checkpoint(
         state=state,
         card=card or f"# {NAME}\n\nTrained by `python -m {__package__}.train`; see `extra` in config.json.\n",
         half=True,
+        parameters=count_parameters(network) + (count_parameters(codec) if own else 0),
         extra={"training": training, "codec": codec_facts or {}},
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sepkit.checkpoint import load_checkpoint, load_state, save_checkpoint
-from sepkit.codecs import Codec, CodecSettings, get_codec
+from sepkit.codecs import Codec, CodecSettings, codec_settings, get_codec
 from sepkit.errors import CheckpointError
 from sepkit.separator import SeparatorInfo
 
@@ -28,6 +28,11 @@ def stored(settings: CodecSettings) -> CodecSettings:
     """The settings as a checkpoint keeps them: plain JSON without the place of weights, which it or the user has."""
     kept = {name: value for name, value in settings.settings.items() if name != "weights"}
     return settings.model_copy(update={"settings": json.loads(json.dumps(kept))})
+
+
+def settings_of(codec: Codec) -> CodecSettings:
+    """All settings of a codec as a checkpoint keeps them, so that it stays what it is when defaults change."""
+    return stored(codec_settings(codec))
 
 
 def build_codec(
@@ -56,20 +61,27 @@ def codec_state(codec: Codec) -> dict[str, Tensor]:
     return dict(codec.state_dict()) if isinstance(codec, nn.Module) else {}
 
 
-def save_codec(folder: Path, codec: Codec, settings: CodecSettings, *, licence: str, extra: Mapping[str, Any]) -> None:
+def count_parameters(part: object) -> int:
+    """The trained numbers of a codec or network; none of what has none."""
+    return sum(parameter.numel() for parameter in part.parameters()) if isinstance(part, nn.Module) else 0
+
+
+def save_codec(folder: Path, codec: Codec, *, licence: str, extra: Mapping[str, Any]) -> None:
     """Write a codec as a checkpoint folder that `load_codec` reads, in half precision."""
+    settings = settings_of(codec)
     info = SeparatorInfo(
         name=KIND, stems=("sound",), sample_rate=codec.sample_rate, channels=codec.audio_channels, licence=licence
     )
     save_checkpoint(
         folder,
         separator=KIND,
-        config=stored(settings),
+        config=settings,
         config_version=CONFIG_VERSION,
         info=info,
         state=codec_state(codec),
         card=f"# {settings.name}\n\nA codec trained by `python -m sepkit_latent_diffusion.codec_train`.\n",
         half=True,
+        parameters=count_parameters(codec),
         extra=extra,
     )
 
