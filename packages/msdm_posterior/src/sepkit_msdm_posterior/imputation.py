@@ -55,7 +55,7 @@ def keep_stems(like: Tensor, stems: Collection[int]) -> Tensor:
 
 
 def keep_outside(like: Tensor, start: int, stop: int) -> Tensor:
-    """A mask for `impute` (t, the last axis) that keeps all but [start, stop); raises OptionError for a span outside."""
+    """A mask for `impute` (t, the last axis) that keeps all but [start, stop); OptionError for a span outside it."""
     length = like.shape[-1]
     if not 0 <= start < stop <= length:
         raise OptionError(f"The span {start} to {stop} was to be made anew; wanted a part of 0 to {length}.")
