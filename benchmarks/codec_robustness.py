@@ -173,9 +173,7 @@ def parsed(given: list[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--codec", type=Path, action="append", default=[], help="a checkpoint folder; may be repeated")
-    parser.add_argument("--encodec-24khz", help="the published weights: a file, or hub")
-    parser.add_argument("--encodec-48khz", help="the published weights: a file, or hub")
+    add_codec_options(parser)
     parser.add_argument("--test", default="synthetic:4", help="dataset spec; its test split")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each song, around its middle")
     parser.add_argument("--seed", type=int, default=0)
@@ -186,6 +184,13 @@ def parsed(given: list[str] | None) -> argparse.Namespace:
     if arguments.quick:
         arguments.seconds, arguments.test = QUICK_SECONDS, "synthetic:1"
     return arguments
+
+
+def add_codec_options(parser: argparse.ArgumentParser) -> None:
+    """The options that `subjects` reads."""
+    parser.add_argument("--codec", type=Path, action="append", default=[], help="a checkpoint folder; may be repeated")
+    parser.add_argument("--encodec-24khz", help="the published weights: a file, or hub")
+    parser.add_argument("--encodec-48khz", help="the published weights: a file, or hub")
 
 
 def report_of(arguments: argparse.Namespace) -> dict[str, Any]:

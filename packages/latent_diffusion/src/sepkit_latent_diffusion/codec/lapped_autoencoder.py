@@ -99,20 +99,16 @@ class LappedAutoencoder(nn.Module):
     def encode(self, x: Tensor, /) -> Tensor:
         """Latent of sound, b c t -> b d n; raises AudioError for another number of channels."""
         check_sound(x, self, self.settings.name)
-        return torch.einsum("dk,bkn->bdn", self.analysis.to(x), self._bands(x) / self.usual.to(x)[:, None])
+        with torch.autocast(x.device.type, enabled=False):  # sums must stay sums where networks may lose digits
+            return self._encoded(x)
 
     def decode(self, z: Tensor, length_samples: int, /) -> Tensor:
         """Sound of a latent, b d n -> b c t; raises AudioError where the shape does not fit."""
         check_latent(z, length_samples, self, self.settings.name)
         if not z.shape[-1]:
             return z.new_zeros(len(z), self.audio_channels, 0)
-        direct = torch.einsum("kd,bdn->bkn", self.synthesis.to(z), z)
-        of_below, of_other = self.decoder(z)
-        bands = direct + of_below * direct[:, self.below]
-        if of_other is not None:
-            bands = bands + of_other * rearrange(bands, "b (c f) n -> b c f n", c=2).flip(1).flatten(1, 2)
-        x = self.lapped.decode(bands * self.usual.to(z)[:, None], length_samples)
-        return _mid_side(x)
+        with torch.autocast(z.device.type, enabled=False):
+            return self._decoded(z, length_samples)
 
     def fit_usual(self, signals: Iterable[Tensor]) -> None:
         """Measure each band's usual size, its RMS over `signals` (each b c t), and take that as u from now on.
@@ -138,6 +134,18 @@ class LappedAutoencoder(nn.Module):
         with replacing(Path(path), overwrite=True) as partial:
             save_file(state, partial)
             partial.chmod(0o644)  # safetensors makes it private
+
+    def _encoded(self, x: Tensor) -> Tensor:
+        return torch.einsum("dk,bkn->bdn", self.analysis.to(x), self._bands(x) / self.usual.to(x)[:, None])
+
+    def _decoded(self, z: Tensor, length_samples: int) -> Tensor:
+        direct = torch.einsum("kd,bdn->bkn", self.synthesis.to(z), z)
+        of_below, of_other = self.decoder(z)
+        bands = direct + of_below * direct[:, self.below]
+        if of_other is not None:
+            bands = bands + of_other * rearrange(bands, "b (c f) n -> b c f n", c=2).flip(1).flatten(1, 2)
+        x = self.lapped.decode(bands * self.usual.to(z)[:, None], length_samples)
+        return _mid_side(x)
 
     def _bands(self, x: Tensor) -> Tensor:
         return self.lapped.encode(_mid_side(x))

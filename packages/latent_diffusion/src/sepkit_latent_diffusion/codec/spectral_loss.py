@@ -11,8 +11,8 @@ from torch import Tensor
 
 from sepkit.config import Frozen
 
-LEAST_POWER = 1e-8  # of a spectrogram's cell, in sounds that are near an RMS of 1
-LEAST_ENERGY = 1e-4  # of a sample, in the mean: what is quieter counts as this loud
+LEAST_POWER = 1e-6  # of a spectrogram's cell, in sounds that are near an RMS of 1
+LEAST_ENERGY = 1e-4  # of a sample or a cell, in the mean: what is quieter counts as little quieter than this
 BEST_RATIO = 1e-4  # 40 dB: what is better counts no more
 
 
@@ -54,7 +54,8 @@ def _magnitude_distance(x: Tensor, y: Tensor, size: int) -> Tensor:
     power_x, power_y = _power(x, size), _power(y, size)
     size_x, size_y = power_x.sqrt(), power_y.sqrt()
     difference = reduce((size_x - size_y).square(), "b ... -> b", "sum").sqrt()
-    convergence = difference / reduce(power_x, "b ... -> b", "sum").sqrt()
+    energy = reduce(power_x, "b ... -> b", "sum") + LEAST_ENERGY * power_x[0].numel()
+    convergence = difference / energy.sqrt()
     logs = reduce((power_x.log() - power_y.log()).abs() / 2, "b ... -> b", "mean")
     return convergence + logs
 
