@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,10 +36,28 @@ def markdown(report: Mapping[str, Any]) -> str:
         "",
         "SDR is `sdr_mdx`, SIR and SAR are `musdb18`'s, in dB: means over songs, differences song by song against the "
         "first variant, both with 95 % bootstrap intervals where there are 3 songs or more. "
-        f"{machine['processor']}, {machine['cores']} cores. Made by `python -m benchmarks.compare`.",
+        f"{machine['processor']}, {machine['cores']} cores. Made by:",
+        "",
+        "```sh",
+        command(report),
+        "```",
         "",
     ]
     return "\n".join(lines)
+
+
+def command(report: Mapping[str, Any]) -> str:
+    """The command that makes the report again, a line for each variant; folders go by their last names."""
+    results = report["results"]
+    lines = ["python -m benchmarks.compare"]
+    for label, result in results.items():
+        options = (f"{name}={x}" if isinstance(x, str) else f"{name}={json.dumps(x)}"
+                   for name, x in result["options"].items())  # fmt: skip
+        lines.append(f"    --variant {shlex.join([label, result['method'], *options])}")
+    first = next(iter(results.values()))["songs"]
+    tests = dict.fromkeys(song["test"] for song in first)
+    words = [f"--along {shlex.quote(label)}" for label in report["along"]] + [f"--test {test}" for test in tests]
+    return " \\\n".join([*lines, "    " + " ".join([*words, "--out RESULT"])])
 
 
 def _table(results: Mapping[str, Any], test: str, stem: str) -> list[str]:

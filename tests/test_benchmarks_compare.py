@@ -44,6 +44,7 @@ def test_variants_are_scored_and_compared(songs: list[Any], tmp_path: Path, caps
     assert "+0.00 (+0.00 to +0.00)" in same  # separate is the last of separate_iter
     assert "+0.00 (+0.00 to +0.00)" not in filtered
     assert "Along the steps of none" in page
+    assert "--variant filtered cold_here untrained=true steps=2 wiener=complement" in page
     assert (tmp_path / "out/steps.svg").stat().st_size > 1000
     capsys.readouterr()
 
