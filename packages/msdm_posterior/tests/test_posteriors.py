@@ -75,6 +75,13 @@ def test_what_any_sampler_ends_with_sums_to_the_mixture(posterior: Posterior, sa
     assert (stems.sum(1, keepdim=True) - y).abs().max() < 1e-14
 
 
+@pytest.mark.parametrize("posterior", [*PROJECTED, Dirac(), Dirac(source=2)], ids=repr)
+def test_a_single_estimate_sums_to_the_mixture(posterior: Posterior) -> None:
+    y = values(1, 1, 10)
+    found = posterior.bind(prior, y)(values(1, 3, 10, seed=1), Level(0.8, 0.5, 0.5))
+    assert (found.sum(1, keepdim=True) - y).abs().max() < 1e-14
+
+
 @pytest.mark.parametrize(("weights", "given"), [("empirical", None), ("calibrated", "exact")])
 def test_projected_is_the_exact_posterior_mean_of_a_gaussian_prior(weights: str, given: str | None) -> None:
     """E[x | state, mixture] of jointly Gaussian variables, from their covariance."""
