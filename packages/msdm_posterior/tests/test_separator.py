@@ -188,7 +188,7 @@ def test_qualities_are_the_published_settings_and_calls_are_counted() -> None:
         calls[name] = {
             quality: model.network_calls(model.settings(quality)) for quality in ("fast", "balanced", "best")
         }
-    assert calls["msdm_dirac"] == {"fast": 75, "balanced": 300, "best": 1200}
+    assert calls["msdm_dirac"] == {"fast": 80, "balanced": 300, "best": 1200}
     assert calls["msdm_gaussian"] == {"fast": 75, "balanced": 300, "best": 1200}
     assert calls["msdm_projected"] == {"fast": 10, "balanced": 20, "best": 160}
     settings = BUILDS["msdm_gaussian"](untrained=True, preset="tiny").settings("balanced")

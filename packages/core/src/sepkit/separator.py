@@ -58,7 +58,8 @@ class WindowModel(Protocol):
 
     Optional members, used by the host when present: `to(device)`, `iterate_windows(...)` (an iterator of improving
     estimates with the arguments of `separate_windows`), `provenance` (a dict, e.g. the weights' hash), `parameters`
-    (count), `network_calls(settings)` (network evaluations per window), `close()`.
+    (count), `network_calls(settings)` (network evaluations per window), `close()`. Others use `drawn(index)` (the model
+    giving one of the samples that it averages, see `sepkit.uncertainty`) and `generator()` (see `sepkit.generator`).
     """
 
     info: SeparatorInfo
