@@ -22,6 +22,7 @@ from sepkit_msdm_posterior.latents import encode_stems, latent_codec, with_fitte
 from sepkit_msdm_posterior.loss import LossWeights, PriorLoss, bounded
 from sepkit_msdm_posterior.network import new_network
 from sepkit_msdm_posterior.posteriors import Projected
+from sepkit_msdm_posterior.walks import Walk, on_the_way
 
 SIGMAS = LogNormalSigma(mean=-0.7, std=1.2)
 CODEC = CodecSettings(name="lapped", settings={"sample_rate": 8000, "hop_samples": 16})
@@ -65,8 +66,9 @@ def test_the_squared_error_is_that_of_the_core(head: str) -> None:
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
 
 
-def test_the_likelihood_finds_the_variance_that_the_signal_has() -> None:
-    loss = PriorLoss(TINY, LossWeights(edm=0.0, likelihood=1.0), SIGMAS)
+@pytest.mark.parametrize("walk", [Walk(), Walk(share=1.0)], ids=["noise", "walk"])
+def test_the_likelihood_finds_the_variance_that_the_signal_has(walk: Walk) -> None:
+    loss = PriorLoss(TINY, LossWeights(edm=0.0, likelihood=1.0), SIGMAS, walk)
     batch = {"stems": 0.3 * sound(6, 1600)}  # an orthonormal transform keeps variances
 
     def value(variance: float) -> tuple[float, float]:
@@ -95,8 +97,39 @@ def test_outliers_count_by_their_logarithm_without_a_kink() -> None:
 def test_losses_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="every weight is 0"):
         LossWeights(edm=0.0)
+    with pytest.raises(OptionError, match=r"or walk\.share=0"):
+        PriorLoss(TINY, LossWeights(), SIGMAS, Walk(share=0.5))
     with pytest.raises(OptionError, match="weigh edm alone"):
         PriorLoss(TINY.model_copy(update={"head": "edm"}), LossWeights(likelihood=1.0), SIGMAS)
+
+
+@pytest.mark.parametrize("own", [0.0, 1.0])
+def test_states_of_a_walk_sum_to_the_mixture_and_lead_downwards(own: float) -> None:
+    z = torch.randn(40, 4, 16, 8, generator=torch.Generator().manual_seed(1))
+    z[:, 2] = 0.0
+    sigma = torch.linspace(0.1, 4.0, 40)
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        place, lower = on_the_way(z, sigma, Walk(share=1.0, own=own), lambda state, at: -state.abs())
+    torch.testing.assert_close(place.sum(dim=1), z.sum(dim=1), atol=1e-5, rtol=0)
+    assert ((lower <= sigma) & (lower > 0.3 * sigma)).all()
+    assert bool((lower < sigma).any()) == bool(own)
+    away = (place - z).square().mean(dim=(1, 2, 3))
+    assert float(away.min()) >= 0
+    assert float(away.max()) > 0.3  # some are far from sorted
+
+
+def test_a_walk_s_error_is_the_energy_missed_over_the_mixture_s() -> None:
+    loss = PriorLoss(TINY, LossWeights(edm=0.0, likelihood=1.0, error=1.0), SIGMAS, Walk(share=1.0))
+    bare = PriorLoss(TINY, LossWeights(edm=0.0, likelihood=1.0), SIGMAS, Walk(share=1.0))
+    stems, values = sound(4, 1600), []
+    for one in (loss, bare):
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(3)
+            values.append(float(one(ConstantVariance(1.0), {"stems": stems})))
+    mixture = stems.sum(dim=1, keepdim=True)
+    wanted = ((stems - mixture / 4).square().sum(dim=(1, 2, 3)) / mixture.square().sum(dim=(1, 2, 3))).mean()
+    assert values[0] - values[1] == pytest.approx(float(wanted), rel=1e-3)
 
 
 class Listed:

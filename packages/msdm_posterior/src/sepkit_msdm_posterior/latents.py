@@ -119,3 +119,13 @@ def with_fitted_scales(config: MsdmConfig, sounds: Iterable[Tensor]) -> MsdmConf
 def rounded(value: float) -> float:
     """Five digits, as configs store them."""
     return float(f"{value:.5g}")
+
+
+def energy_of_features(config: MsdmConfig) -> Tensor:
+    """What a squared error of each latent feature is worth in squared sound, up to a factor, d 1: its scale squared."""
+    stored = config.latent_scales or config.codec.settings.get("scales")
+    features = config.codec.build().features
+    if stored is None:
+        return torch.ones(features, 1)
+    scales = torch.tensor(stored).square()
+    return scales.repeat(features // len(scales))[:, None]

@@ -30,6 +30,7 @@ from .network import PriorNetwork, new_network
 from .presets import PRESETS
 from .separator import CONFIG_VERSION, NAME, separator_info
 from .validation import METRIC, PriorValidation
+from .walks import Walk
 
 FITTED_ITEMS = 64  # from which a codec's scales are measured
 
@@ -45,6 +46,7 @@ class TrainConfig(Frozen):
     data: PriorData
     fit: FitConfig
     loss: LossWeights = LossWeights()
+    walk: Walk = Walk()
     sigmas: LogNormalSigma = LogNormalSigma(mean=-3.0, std=1.0)
     encoder: str | None = None
     initial_seed: int = 0  # of the first weights
@@ -145,7 +147,7 @@ def train(config: TrainConfig, out: Path, *, stop_after: int | None = None) -> F
         calibrated = config.model_copy(update={"model": model})
         write_checkpoint(out / "best", averaged, calibrated, {"step": step, "validation": scores})
 
-    loss = PriorLoss(config.model, config.loss, config.sigmas)
+    loss = PriorLoss(config.model, config.loss, config.sigmas, config.walk)
     if isinstance(config.model.network, BandUNetConfig):
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return fit(network, loss, items, config.fit, out, validate=validate, on_best=keep, stop_after=stop_after)
