@@ -13,7 +13,7 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,7 +46,7 @@ PLACES = ("latents", "audio")
 KINDS = ("gaussian", "interference")
 METRICS = {"si_sdr": si_sdr, "sdr_mdx": sdr_mdx, "mrstft": mrstft}
 RATE = 22_050  # Hz, of the codecs that take any
-QUICK_SECONDS = 1.0
+QUICK_SECONDS, QUICK_LEVELS_DB = 1.0, (20.0, 0.0)
 
 
 class Subject(NamedTuple):
@@ -103,7 +103,9 @@ def sounds_of(song: Track, codec: Codec, seconds: float) -> Sounds:
     return Sounds(*(in_channels(x / rms, codec.audio_channels) for x in (vocals, mixture - vocals)))
 
 
-def disturbed(codec: Codec, sounds: Sounds, seed: int) -> Iterator[tuple[str, str, float | None, Tensor]]:
+def disturbed(
+    codec: Codec, sounds: Sounds, seed: int, levels_db: Sequence[float] = LEVELS_DB
+) -> Iterator[tuple[str, str, float | None, Tensor]]:
     """(place, kind, level, what is decoded) for every disturbance; place and kind are "none" where there is none.
 
     In latents the level is that of centred latents whose features are divided by their usual sizes over vocals and
@@ -118,7 +120,7 @@ def disturbed(codec: Codec, sounds: Sounds, seed: int) -> Iterator[tuple[str, st
     for kind in KINDS:
         in_latents = other / sizes if kind == "interference" else white(z, seed, "latents")
         in_sound = sounds.others if kind == "interference" else white(mixture, seed, "audio")
-        for level in LEVELS_DB:
+        for level in levels_db:
             noisy = z + sizes * at_level(in_latents, z / sizes, level)
             yield "latents", kind, level, bound.decode(noisy, length)
             noisy = sounds.vocals + at_level(in_sound, sounds.vocals, level)
@@ -138,12 +140,12 @@ def white(like: Tensor, seed: int, key: str) -> Tensor:
 
 
 @torch.inference_mode()
-def measured(codec: Codec, song: Track, seconds: float, seed: int) -> list[dict[str, Any]]:
+def measured(codec: Codec, song: Track, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for every disturbance: place, kind, level_db and what is left by each metric."""
-    sounds = sounds_of(song, codec, seconds)
+    sounds = sounds_of(song, codec, arguments.seconds)
     reference = sounds.vocals.double().numpy()
     rows = []
-    for place, kind, level, found in disturbed(codec, sounds, seed):
+    for place, kind, level, found in disturbed(codec, sounds, arguments.seed, arguments.levels):
         estimate = found.double().numpy()
         scores = {name: float(metric(reference, estimate).mean()) for name, metric in METRICS.items()}
         rows.append({"place": place, "kind": kind, "level_db": level, **scores})
@@ -156,11 +158,11 @@ def results_of(
     """Song -> rows, from `--runs` where they are already."""
     found = {}
     for song in songs:
-        what = json.dumps([subject.key, song.name, song.seconds, arguments.seconds, arguments.seed, LEVELS_DB])
+        what = json.dumps([subject.key, song.name, song.seconds, arguments.seconds, arguments.seed, arguments.levels])
         path = arguments.runs / f"{hashlib.sha256(what.encode()).hexdigest()[:20]}.json"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            rows = measured(subject.codec, song, arguments.seconds, arguments.seed)
+            rows = measured(subject.codec, song, arguments)
             write_text(path, json.dumps(rows) + "\n")
         found[song.name] = json.loads(path.read_text(encoding="utf-8"))
     return found
@@ -181,8 +183,9 @@ def parsed(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, default=Path("runs/codec_robustness"), help="results so far")
     parser.add_argument("--out", type=Path, default=RESULTS / "codec_robustness", help="path without suffix")
     arguments = parser.parse_args(given)
+    arguments.levels = LEVELS_DB
     if arguments.quick:
-        arguments.seconds, arguments.test = QUICK_SECONDS, "synthetic:1"
+        arguments.seconds, arguments.levels, arguments.test = QUICK_SECONDS, QUICK_LEVELS_DB, "synthetic:1"
     return arguments
 
 

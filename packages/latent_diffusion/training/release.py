@@ -65,15 +65,21 @@ def ceiling_table(codec: Mapping[str, Any]) -> str:
 
 def placeless(extra: Mapping[str, Any]) -> dict[str, Any]:
     """What is recorded of both trainings, with folders by their last names."""
-    found = without_places(extra)
-    config = dict(found["training"]["config"])
+    found = _placeless(extra)
+    config = found["training"]["config"]
     for name in ("codec", "codec_weights"):
         if config.get(name):
             config[name] = "/".join(Path(config[name]).parts[-2:])
-    config["data"] = {**config["data"], "latent_cache": None}
-    training = {**found["training"], "config": config}
     codec = found.get("codec", {})
-    return {**found, "training": training, "codec": without_places(codec) if codec.get("training") else {}}
+    return {**found, "codec": _placeless(codec) if codec.get("training") else {}}
+
+
+def _placeless(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What is recorded of one training, without its caches' places."""
+    found = without_places(extra)
+    config = found["training"]["config"]
+    data = {**config["data"], "latent_cache": None}
+    return {**found, "training": {**found["training"], "config": {**config, "data": data}}}
 
 
 def main() -> None:
