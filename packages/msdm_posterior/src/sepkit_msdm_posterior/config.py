@@ -111,7 +111,8 @@ class MsdmConfig(Frozen):
     the clean signal is v / (v + sigma²) of the state, so that it need not learn signs, which of a lapped transform are
     as good as random. `independent`: one network for each stem (ISDM) instead of one for all. `level_rms`: mixtures
     are brought to this RMS before anything else (None: taken as they are). `embedding_features`: size of an optional
-    embedding that conditions the network. `separation` and `generation` are the sigmas to sample over.
+    embedding that conditions the network. `separation` and `generation` are the sigmas to sample over, and `finish` is
+    what `msdm_projected` ends with: a sample of the posterior, or the mean under the variances of the last estimates.
     """
 
     stems: tuple[str, ...] = Field(default=BAND, min_length=1)
@@ -128,6 +129,7 @@ class MsdmConfig(Frozen):
     window_seconds: float = Field(default=12.0, gt=0)
     separation: Karras = Karras(sigma_min=0.01, sigma_max=10.0, rho=7.0)
     generation: Karras = Karras(sigma_min=0.01, sigma_max=20.0, rho=7.0)
+    finish: Literal["sample", "mean"] = "sample"
     calibration: ErrorVariance | None = None  # mean squared error of the estimates on validation songs
 
     @property

@@ -69,6 +69,12 @@ def gain_variance(x: Tensor, clean: Tensor, level: Level, smooth: tuple[int, ...
     return torch.where(kept < state, kept / torch.where(state > 0, state, 1.0), (kept > 0).to(kept)).sqrt()
 
 
+def signal_variance(x: Tensor, clean: Tensor, level: Level, smooth: tuple[int, ...] = ()) -> Tensor:
+    """v / sigma² of a prior that holds coefficients to be Gaussian of variance v: g / (1 - g), with its gain g."""
+    gain = gain_variance(x, clean, level, smooth)
+    return gain / (1 - gain).clamp(min=torch.finfo(gain.dtype).eps)
+
+
 def power_variance(clean: Tensor, level: Level, smooth: tuple[int, ...] = ()) -> Tensor:
     """r² / sigma² = p / (p + sigma²), with p the estimates' own power `clean`² (b s ...), over `smooth` neighbours."""
     power = _smoothed(clean**2, smooth)

@@ -20,7 +20,7 @@ from sepkit.diffusion.level import Denoiser, Level, scaled
 from sepkit.diffusion.samplers import MOST_CHURN
 from sepkit.errors import OptionError
 
-from .error_variances import ErrorVariance, gain_variance, power_variance, shares
+from .error_variances import ErrorVariance, gain_variance, power_variance, shares, signal_variance
 
 
 @runtime_checkable
@@ -125,6 +125,9 @@ class Projected(Frozen):
     `empirical`: r² from the estimates themselves, `by` their gain or their power; `calibrated`: `error_variance`, a
     table, or a function of sigma that returns r² (s ...); `uniform`: the same for each stem, which loses several dB
     with few steps. `smooth` averages the empirical r² over that many neighbours (odd) along the last axes.
+    `mean_below`: at this sigma / alpha and under it the estimate is instead the posterior's mean for the variances v
+    that the estimates' gains tell, y v_i / sum of v, which no longer depends on the noise of the state. A walk that
+    ends there gives a mean and not a sample: less squared error, less variety. It needs a prior whose gains mean that.
     """
 
     name: Literal["projected"] = "projected"
@@ -132,6 +135,7 @@ class Projected(Frozen):
     by: Literal["gain", "power"] = "gain"
     smooth: tuple[int, ...] = ()
     error_variance: ErrorVariance | Callable[[float], Tensor] | None = None
+    mean_below: float | None = Field(default=None, gt=0.0)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -148,6 +152,8 @@ class Projected(Frozen):
             check_mixture(x, mixture)
             level = level.against(x)
             clean = denoise(x, level)
+            if self.mean_below is not None and float(level.ratio) <= self.mean_below:
+                return shares(signal_variance(x, clean, level, self.smooth)) * mixture
             missing = mixture - clean.sum(1, keepdim=True)
             return clean + shares(self._variance(x, clean, level)) * missing
 

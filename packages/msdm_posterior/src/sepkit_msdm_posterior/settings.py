@@ -21,6 +21,9 @@ Weights = Literal["empirical", "calibrated", "uniform"]
 Rest = Literal["local", "equal", "leave"]
 Phase = Literal["own", "mixture"]
 
+LAST_LEVEL = 1.5
+"""Times sigma_min: what even a churned last step begins below."""
+
 FIRST_STEM = "bass"
 """The stem that the published Dirac sampler takes as the rest."""
 
@@ -29,7 +32,8 @@ class MsdmSettings(WindowSettings):
     """The knobs of one separation.
 
     `posterior` with its own: Dirac's `source` (the stem that is what the others leave), Gaussian's `gamma`, Projected's
-    `weights`, from the estimates' gain or power (`by`), averaged over `smooth` neighbouring bands and frames.
+    `weights`, from the estimates' gain or power (`by`), averaged over `smooth` neighbouring bands and frames, and its
+    `finish`: a sample, or the mean that the last estimates' variances tell.
     `sampler`, a name of `sepkit.diffusion`, with `steps`, `churn`, `passes` and `eta` where it has them; `sigma_min`,
     `sigma_max` and `rho` of the levels. `samples` draws are averaged. `phase`: stems as decoded, or their magnitudes
     with the mixture's phase; `rest`: how what they leave of the mixture is shared out, by local power, equally, or not.
@@ -41,6 +45,7 @@ class MsdmSettings(WindowSettings):
     weights: Weights = "empirical"
     by: Literal["gain", "power"] = "gain"
     smooth: tuple[int, ...] = ()
+    finish: Literal["sample", "mean"] = "sample"
     sampler: str = "churned_euler"
     steps: int = Field(default=20, ge=1)
     churn: float | None = Field(default=None, ge=0)
@@ -75,14 +80,15 @@ class MsdmSettings(WindowSettings):
             return Dirac(source=config.stems.index(self.source))
         if self.posterior == "gaussian":
             return Gaussian(gamma=self.gamma)
+        mean_below = LAST_LEVEL * self.sigma_min if self.finish == "mean" else None
         if self.weights != "calibrated":
-            return Projected(weights=self.weights, by=self.by, smooth=self.smooth)
+            return Projected(weights=self.weights, by=self.by, smooth=self.smooth, mean_below=mean_below)
         if config.calibration is None:
             raise OptionError(
                 "weights='calibrated' needs the errors that were measured after training, and this checkpoint has "
                 "none: take weights='empirical'."
             )
-        return Projected(weights="calibrated", error_variance=config.calibration)
+        return Projected(weights="calibrated", error_variance=config.calibration, mean_below=mean_below)
 
     @property
     def network_calls(self) -> int:
@@ -141,6 +147,7 @@ class ProjectedOptions(Options):
     weights: Weights | None = None
     by: Literal["gain", "power"] | None = None
     smooth: tuple[int, ...] | None = None
+    finish: Literal["sample", "mean"] | None = None
 
 
 OPTIONS: Mapping[Kind, type[Options]] = {
@@ -190,6 +197,7 @@ def settings_for(
         "phase": "own" if additive else "mixture",
         "rest": "local" if kind == "gaussian" or not additive else "equal",
         "source": FIRST_STEM if FIRST_STEM in config.stems else config.stems[0],
+        "finish": config.finish,
     }
     settings = validated(MsdmSettings, {"posterior": kind, **levels, **after, **chosen, **fixed}, f"msdm_{kind}")
     sampler, posterior = settings.made_sampler(), settings.made_posterior(config)
