@@ -34,9 +34,10 @@ def test_stems_of_the_right_size_but_out_of_phase_are_repaired() -> None:
     t = torch.arange(2 * RATE) / RATE
     low, high = (0.5 * torch.sin(2 * math.pi * hertz * t)[None, None] for hertz in (300.0, 1500.0))
     shifted = torch.stack([-low, high.roll(3, dims=-1)], dim=1)
-    found = masked(shifted, low + high, RATE)
+    found = masked(shifted, low + high, RATE, exponent=2.0)
     error = (found - torch.stack([low, high], dim=1))[..., RATE // 2 : -RATE // 2]
     assert float(error.abs().max()) < 1e-3
     # the share grows with the exponent: half as large is 1 to 4 in power
-    share = masked(torch.stack([low, 2 * low], dim=1), low, RATE, exponent=2.0)[:, 0]
-    torch.testing.assert_close(share, low / 5, atol=1e-4, rtol=1e-3)
+    for exponent, wanted in ((1.0, 1 / 3), (2.0, 1 / 5)):
+        share = masked(torch.stack([low, 2 * low], dim=1), low, RATE, exponent=exponent)[:, 0]
+        torch.testing.assert_close(share, wanted * low, atol=1e-4, rtol=1e-3)

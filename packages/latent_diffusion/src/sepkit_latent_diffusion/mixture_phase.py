@@ -10,7 +10,7 @@ FFT_SECONDS = 0.093  # 2048 samples at 22,050 Hz
 SMALLEST = 1e-12  # of all stems' power together, relative to the loudest cell
 
 
-def masked(stems: Tensor, mixture: Tensor, sample_rate: int, *, exponent: float = 2.0) -> Tensor:
+def masked(stems: Tensor, mixture: Tensor, sample_rate: int, *, exponent: float = 1.0) -> Tensor:
     """The mixture b c t under masks |S_s|^p / sum |S|^p of decoded stems b s c t; the stems sum to the mixture.
 
     A generated voice need not be in phase with the real one, and a codec changes phases by itself; the mask keeps what

@@ -124,7 +124,8 @@ def as_stems(targets: Tensor, mixture: Tensor, settings: LatentSettings, sample_
     rest = mixture[:, None] - targets.sum(dim=1, keepdim=True)
     count = targets.shape[1]
     if settings.phase == "mixture":
-        targets = masked(torch.cat([targets, rest], dim=1), mixture, sample_rate)[:, :count]
+        parts = torch.cat([targets, rest], dim=1)
+        targets = masked(parts, mixture, sample_rate, exponent=settings.mask_exponent)[:, :count]
     if count > 1:
         return targets
     return torch.cat([targets, mixture[:, None] - targets], dim=1)

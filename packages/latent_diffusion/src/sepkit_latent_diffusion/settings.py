@@ -18,7 +18,8 @@ class LatentSettings(WindowSettings):
     `steps` T; `eta`, 0 to 1, how much of the noise is drawn anew in every step. `samples` results are drawn and their
     sounds averaged. `temperature` is the size of all noise that sampling draws; below 1, results are nearer to their
     mean. `guidance` above 1 exaggerates what the mixture says. `phase` mixture: masks from the decoded stems on the
-    mixture; codec: the decoded stems.
+    mixture; codec: the decoded stems. `mask_exponent`: of the magnitudes that these masks are shares of; 1 forgives
+    estimates that are too quiet, 2 would be right for true ones.
     """
 
     steps: int = Field(default=DEFAULT_STEPS, ge=1)
@@ -27,6 +28,7 @@ class LatentSettings(WindowSettings):
     temperature: float = Field(default=1.0, ge=0, le=1)
     guidance: float = Field(default=1.0, ge=0)
     phase: Literal["codec", "mixture"] = "codec"
+    mask_exponent: float = Field(default=1.0, gt=0)
 
 
 class Options(Frozen):
@@ -42,6 +44,7 @@ class Options(Frozen):
     temperature: float | None = Field(default=None, ge=0, le=1)
     guidance: float | None = Field(default=None, ge=0)
     phase: Literal["codec", "mixture"] | None = None
+    mask_exponent: float | None = Field(default=None, gt=0)
 
     @property
     def of_untrained(self) -> dict[str, str]:
