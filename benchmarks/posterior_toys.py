@@ -10,6 +10,8 @@ from torch import Tensor
 
 from sepkit.diffusion import Denoiser, Level
 
+MIXTURE, MEAN, EXACT = "the mixture", "the posterior's mean", "an exact sample of the posterior"
+
 STEMS = 4
 DEVIATION = 0.2  # RMS of each stem: what multi-source diffusion calls sigma_data
 SPREAD_OF_SPREADS = 1.6  # standard deviation of ln standard deviation: some 14 dB
@@ -54,9 +56,9 @@ def gaussian_toy(songs: int, coefficients: int, seed: int) -> Toy:
     share = variance / variance.sum(1, keepdim=True)
     mixture = stems.sum(1, keepdim=True)
     known = {
-        "the mixture": mixture.expand_as(stems),
-        "the posterior's mean": share * mixture,
-        "an exact sample of the posterior": other + share * (mixture - other.sum(1, keepdim=True)),
+        MIXTURE: mixture.expand_as(stems),
+        MEAN: share * mixture,
+        EXACT: other + share * (mixture - other.sum(1, keepdim=True)),
     }
 
     def denoise(x: Tensor, level: Level, /) -> Tensor:
@@ -93,7 +95,7 @@ def mixture_toy(songs: int, coefficients: int, block: int, seed: int) -> Toy:
     told = deviation.square().expand(*shape, block).reshape(flat.shape)
     mixture = flat.sum(1, keepdim=True)
     known = {
-        "the mixture": mixture.expand_as(flat),
+        MIXTURE: mixture.expand_as(flat),
         "the mean, told the variances": told / told.sum(1, keepdim=True) * mixture,
     }
     return Toy(flat, denoise, known)

@@ -13,9 +13,9 @@ pytest.importorskip("sepkit_msdm_posterior", reason="it is about that package")
 from benchmarks import posterior_toy
 from benchmarks.posterior_toy import Run, curve_runs, measured, table_runs, weight_runs
 from benchmarks.posterior_toy_page import markdown
-from benchmarks.posterior_toys import gaussian_toy, mixture_toy
+from benchmarks.posterior_toys import MEAN, gaussian_toy, mixture_toy
 from sepkit.diffusion import Level
-from sepkit_msdm_posterior.posteriors import Gaussian
+from sepkit_msdm_posterior.posteriors import Gaussian, Projected
 
 
 def test_quick_runs(tmp_path: Path) -> None:
@@ -46,6 +46,15 @@ def test_the_tables_hold_the_published_settings_and_equal_numbers_of_calls() -> 
         assert len({(row.label, row.steps, row.churn, row.passes) for row in runs}) == len(runs)
     calls = {row.label: [run.calls for run in curve_runs() if run.label == row.label] for row in curve_runs()}
     assert len({tuple(counts) for counts in calls.values()}) == 1
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_no_sample_beats_the_mean_of_the_posterior(seed: int) -> None:
+    """It would if the sampler's noise were the numbers that the stems were made of."""
+    toy = gaussian_toy(4, 2000, seed)
+    runs = [Run("", Projected(), steps, 20.0, 1, samples) for steps, samples in [(4, 1), (6, 1), (20, 1), (20, 4)]]
+    best = toy.scores(toy.known[MEAN])["sdr"]
+    assert all(row["sdr"] < best for row in measured(toy, runs, seed))
 
 
 @pytest.mark.parametrize("sigma", [0.02, 0.3])

@@ -41,7 +41,7 @@ POSTERIOR_MEAN = VARIANCE / VARIANCE.sum(1, keepdim=True) * MIXTURE
 
 def sampled(posterior: Posterior, steps: int, churn: float, passes: int, seed: int = 1) -> Tensor:
     sigmas = [float(level.sigma) for level in Karras(sigma_min=1e-4, sigma_max=1.0).levels(steps)]
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(1000 + seed)  # not the stems' own, or the noise would tell them
     noise = (draw(generator) for _ in itertools.count())
     return separate(
         MIXTURE,
@@ -125,7 +125,7 @@ def test_the_mean_of_8_samples_gains_what_it_must() -> None:
     samples = [sampled(Projected(), 20, 20, 1, seed=seed) for seed in range(8)]
     found = average(samples)
     assert sdr(found.mean) - sum(map(sdr, samples)) / len(samples) == pytest.approx(2.0, abs=0.3)
-    assert sdr(found.mean) > sdr(POSTERIOR_MEAN) - 0.6
+    assert sdr(POSTERIOR_MEAN) - 0.8 < sdr(found.mean) < sdr(POSTERIOR_MEAN)
     true = VARIANCE - VARIANCE**2 / VARIANCE.sum(1, keepdim=True)  # of a stem, given the mixture
     ratio = found.spread.square().sum(2) / true.sum(2)
     assert ((ratio > 0.55) & (ratio < 1.1)).all()
