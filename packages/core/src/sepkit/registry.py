@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from .checkpoint import CONFIG_FILE, read_header
 from .config import Frozen
 from .errors import CheckpointError, OptionError, PluginError, SepkitError, UnknownNameError, nearest
+from .plugins import announced, find_module, load, source, visible_fault
 from .separator import Separator, WindowModel
 
 GROUP = "sepkit.separators"
@@ -70,7 +70,7 @@ def register(name: str, build: Build, *, replace: bool = False) -> Registration:
 
     Raises PluginError for a name that is taken, unless `replace`.
     """
-    if not replace and (name in _BY_HAND or name in _announced()):
+    if not replace and (name in _BY_HAND or name in announced(GROUP)):
         raise PluginError(f"A method named {name!r} is there already; choose another name or pass replace=True.")
     registration = Registration(name, build, _BY_HAND.get(name))
     _BY_HAND[name] = registration
@@ -82,7 +82,7 @@ def list_separators() -> list[SeparatorSummary]:
 
     A plugin that is visibly broken (missing module, name announced twice, damaged config.json) carries its `error`.
     """
-    summaries = {name: _summarise(name, points) for name, points in _announced().items()}
+    summaries = {name: _summarise(name, points) for name, points in announced(GROUP).items()}
     for name in _BY_HAND:
         summaries[name] = SeparatorSummary(name=name, distribution="registered by hand", version="")
     return [summaries[name] for name in sorted(summaries)]
@@ -139,7 +139,7 @@ def build_method(
 
 def check_known(name: str) -> None:
     """Raise UnknownNameError, with the nearest name, unless some plugin announces `name`; imports nothing."""
-    known = {*_announced(), *_BY_HAND}
+    known = {*announced(GROUP), *_BY_HAND}
     if name not in known:
         raise UnknownNameError(f"No separation method is named {name!r}: {nearest(name, known)}")
 
@@ -152,45 +152,24 @@ def load_build(name: str) -> Build:
     check_known(name)
     if name in _BY_HAND:
         return _BY_HAND[name].build
-    points = _announced()[name]
-    if len(points) > 1:
-        raise PluginError(f"{_announced_twice(name, points)}: uninstall one of them.")
-    [point] = points
-    try:
-        build: Build = point.load()
-    except Exception as error:
-        raise PluginError(
-            f"The method {name!r} of {_distribution(point)[0]} cannot be imported from {point.value!r}: "
-            f"{type(error).__name__}: {error}. Repair or uninstall that package."
-        ) from error
+    points = announced(GROUP)[name]
+    what = f"The method {name!r}"
+    build: Build = load(what, points)
     if not callable(build):
-        raise PluginError(f"The method {name!r} of {_distribution(point)[0]}: {point.value!r} is not callable.")
+        raise PluginError(f"{what} of {source(points[0])}: {points[0].value!r} is not callable.")
     return build
-
-
-def _announced() -> dict[str, list[EntryPoint]]:
-    found: dict[str, list[EntryPoint]] = {}
-    for point in entry_points(group=GROUP):
-        found.setdefault(point.name, []).append(point)
-    return found
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:
     return (point.dist.name, point.dist.version) if point.dist is not None else ("unknown distribution", "")
 
 
-def _announced_twice(name: str, points: list[EntryPoint]) -> str:
-    return f"The name {name!r} is announced by {' and '.join(_distribution(point)[0] for point in points)}"
-
-
 def _summarise(name: str, points: list[EntryPoint]) -> SeparatorSummary:
     distribution, version = _distribution(points[0])
     unknown = SeparatorSummary(name=name, distribution=distribution, version=version)
-    if len(points) > 1:
-        return unknown.model_copy(update={"error": _announced_twice(name, points)})
-    folder, error = _find_module(points[0])
-    if folder is None:
-        return unknown.model_copy(update={"error": error})
+    folder, _ = find_module(points[0])
+    if (fault := visible_fault(name, points)) is not None or folder is None:
+        return unknown.model_copy(update={"error": fault})
     config_path = _config_path(folder / "checkpoints", name)
     if config_path is None:
         return unknown
@@ -223,26 +202,6 @@ def _config_path(checkpoints: Path, name: str) -> Path | None:
         if folder and (path := checkpoints / folder / CONFIG_FILE).exists():
             return path
     return None
-
-
-def _find_module(point: EntryPoint) -> tuple[Path | None, str | None]:
-    """The folder of the plugin's top package, or why its module is not there; imports nothing."""
-    package, *inner = point.module.split(".")
-    try:
-        spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError) as error:
-        return None, f"package {package!r} cannot be found: {error}"
-    if spec is None:
-        return None, f"package {package!r} is not importable"
-    if not spec.submodule_search_locations:
-        return (Path(spec.origin).parent, None) if spec.origin and not inner else (None, f"{package!r} is no package")
-    folders = [Path(folder) for folder in spec.submodule_search_locations]
-    for folder in folders:
-        target = folder.joinpath(*inner)
-        compiled = target.parent.glob(f"{target.name}.*.so") if target.parent.is_dir() else ()
-        if target.is_dir() or target.with_suffix(".py").exists() or any(compiled):
-            return folder, None
-    return None, f"module {point.module!r} is not in {folders[0]}"
 
 
 def _check_options(name: str, build: Build, given: Mapping[str, Any]) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from ..config import Frozen, validated
 from ..errors import OptionError, PluginError, SepkitError, UnknownNameError, nearest
+from ..plugins import announced, load, working_names
 
 if TYPE_CHECKING:
     from .protocol import Codec
@@ -50,8 +50,8 @@ class CodecSettings(Frozen):
 
 
 def list_codecs() -> list[str]:
-    """The names that `get_codec` takes."""
-    return sorted({*BUILT_IN, *_announced()})
+    """The names that `get_codec` takes; a plugin that is visibly broken is left out with a warning."""
+    return working_names(BUILT_IN, GROUP, "codec")
 
 
 def get_codec(name: str, **settings: Any) -> Codec:
@@ -93,19 +93,10 @@ def _build_of(name: str) -> Any:
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
         return getattr(importlib.import_module(module), attribute)
-    points = _announced().get(name, [])
+    points = announced(GROUP).get(name, [])
     if not points:
         raise UnknownNameError(f"No codec is named {name!r}: {nearest(name, list_codecs())}")
-    if len(points) > 1:
-        raise PluginError(f"The codec {name!r} is announced by {' and '.join(map(_source, points))}: uninstall one.")
-    [point] = points
-    try:
-        return point.load()
-    except Exception as error:
-        raise PluginError(
-            f"The codec {name!r} of {_source(point)} cannot be imported from {point.value!r}: "
-            f"{type(error).__name__}: {error}. Repair or uninstall that package."
-        ) from error
+    return load(f"The codec {name!r}", points)
 
 
 def _check_options(build: Any, settings: Mapping[str, Any], what: str) -> None:
@@ -124,14 +115,3 @@ def _checked(codec: Any, what: str) -> Codec:
         raise PluginError(f"{what} built a {type(codec).__name__} that lacks {', '.join(missing)}.")
     built: Codec = codec
     return built
-
-
-def _announced() -> dict[str, list[EntryPoint]]:
-    found: dict[str, list[EntryPoint]] = {}
-    for point in entry_points(group=GROUP):
-        found.setdefault(point.name, []).append(point)
-    return found
-
-
-def _source(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else "an unknown distribution"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator
 
 from ..config import Frozen, validated
 from ..errors import OptionError, PluginError, UnknownNameError, nearest
+from ..plugins import announced, load, source, working_names
 
 if TYPE_CHECKING:
     from .objectives import Objective
@@ -34,8 +35,8 @@ class Family:
     built_in: Mapping[str, str]  # name -> module:class
 
     def names(self) -> list[str]:
-        """Every name that `get` takes, sorted."""
-        return sorted({*self.built_in, *self._announced()})
+        """Every name that `get` takes, sorted; a plugin that is visibly broken is left out with a warning."""
+        return working_names(self.built_in, self.group, self.what)
 
     def get(self, name: str, settings: Mapping[str, Any]) -> Any:
         """The value of that name; raises UnknownNameError, PluginError or OptionError."""
@@ -57,22 +58,13 @@ class Family:
         return f"The {self.what} {name!r}"
 
     def _kind(self, name: str) -> type[Frozen]:
-        points = self._announced().get(name, [])
         if name in self.built_in:
             return _imported(self.built_in[name])
+        points = announced(self.group).get(name, [])
         if not points:
             raise UnknownNameError(f"No {self.what} is named {name!r}: {nearest(name, self.names())}")
-        if len(points) > 1:
-            raise PluginError(f"{self._of(name)} is announced by {' and '.join(map(_source, points))}: uninstall one.")
-        [point] = points
-        try:
-            kind = point.load()
-        except Exception as error:
-            raise PluginError(
-                f"{self._of(name)} of {_source(point)} cannot be imported from {point.value!r}: "
-                f"{type(error).__name__}: {error}. Repair or uninstall that package."
-            ) from error
-        self._check(name, kind, point)
+        kind: type[Frozen] = load(self._of(name), points)
+        self._check(name, kind, points[0])
         return kind
 
     def _check(self, name: str, kind: Any, point: EntryPoint) -> None:
@@ -85,16 +77,10 @@ class Family:
         elif not issubclass(kind, self._protocol()):
             wrong = f"lacks a method of {self.protocol.replace(':', '.')}"
         if wrong:
-            raise PluginError(f"{self._of(name)} of {_source(point)}: {point.value!r} {wrong}.")
+            raise PluginError(f"{self._of(name)} of {source(point)}: {point.value!r} {wrong}.")
 
     def _protocol(self) -> Any:
         return _imported(self.protocol)
-
-    def _announced(self) -> dict[str, list[EntryPoint]]:
-        found: dict[str, list[EntryPoint]] = {}
-        for point in entry_points(group=self.group):
-            found.setdefault(point.name, []).append(point)
-        return found
 
 
 SCHEDULES = Family(
@@ -170,10 +156,6 @@ def get_sampler(name: str, **settings: Any) -> Sampler:
 def _imported(place: str) -> Any:
     module, _, name = place.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-def _source(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else "an unknown distribution"
 
 
 def _to_json(value: Any) -> Any:
