@@ -29,7 +29,7 @@ from .museval_export import export_museval, exported_recipe
 from .name_matching import pick_names
 from .out_guard import refuse_overlap
 from .progress import RunProgress
-from .recipe import RECIPES, Recipe, find_recipe
+from .recipe import Recipe, find_recipe, recipe_names
 from .reference_points import REFERENCE_POINTS
 from .report import write_results
 from .run_file import write_run_file
@@ -225,7 +225,7 @@ def write_all(
 ) -> None:
     """Write the summary and the page of all rows, under these recipes and any others of theirs; print these tables."""
     used = {row.recipe for row in rows}
-    others = [RECIPES[name] for name in sorted(used & RECIPES.keys() - {recipe.name for recipe in recipes})]
+    others = [find_recipe(name) for name in sorted(used & set(recipe_names()) - {recipe.name for recipe in recipes})]
     grids = write_results(out, rows, [*recipes, *others], facts, budget_seconds=budget_seconds)
     print_results([*grids[: len(recipes)], *(grids[-1:] if costs else ())], out)
 
@@ -256,5 +256,5 @@ def print_choices() -> None:
         print(f"{name:24} {method.facts.kind or 'method':12} {method.facts.distribution} {method.facts.version}")
     for name, members in method_groups().items():
         print(f"{name:24} {'group':12} {', '.join(members)}")
-    for name, recipe in RECIPES.items():
-        print(f"{name:24} {'recipe':12} {recipe.source}")
+    for name in recipe_names():
+        print(f"{name:24} {'recipe':12} {find_recipe(name).source}")

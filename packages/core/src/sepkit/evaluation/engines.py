@@ -13,6 +13,7 @@ from .measured import Frames, Material, Measured
 from .metrics import (
     Array,
     bleed_fullness,
+    compute_announced,
     l1_freq,
     log_wmse,
     mrstft,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .recipe import Recipe
 
 Engine = Callable[["Recipe", Sequence[str], Material], list[Measured]]
+WholeTrack = dict[tuple[str, ...], Callable[[Array, Array, Material], Sequence[Any]]]
 
 NEEDS_ALL = "needs the reference and the estimate of every part of the mixture, and some are missing"
 SILENT_REFERENCE = (
@@ -43,7 +45,7 @@ def score_whole_track(recipe: Recipe, stems: Sequence[str], material: Material) 
         reference = np.asarray(material.references[stem], dtype=np.float64)
         estimate = np.asarray(material.estimates[stem], dtype=np.float64)
         found: dict[str, Measured] = {}
-        for names, compute in WHOLE_TRACK.items():
+        for names, compute in {**WHOLE_TRACK, **_of_plugins(recipe.metrics)}.items():
             wanted = [name for name in names if name in recipe.metrics]
             try:
                 values = dict(zip(names, compute(reference, estimate, material), strict=True)) if wanted else {}
@@ -54,6 +56,16 @@ def score_whole_track(recipe: Recipe, stems: Sequence[str], material: Material) 
             found["sdr_mdx"] = found["sdr_mdx"]._replace(note=SILENT_REFERENCE)
         rows += [found[metric] for metric in recipe.metrics]
     return rows
+
+
+def _of_plugins(metrics: Sequence[str]) -> WholeTrack:
+    """The metrics of a recipe that are not sepkit's own; whatever is wrong with a plugin shows when it is computed."""
+    own = {name for names in WHOLE_TRACK for name in names}
+
+    def of(name: str) -> Callable[[Array, Array, Material], Sequence[Any]]:
+        return lambda s, e, of: (compute_announced(name, s, e, np.asarray(of.mixture, np.float64), of.sample_rate),)
+
+    return {(name,): of(name) for name in metrics if name not in own}
 
 
 def score_si_sdri(recipe: Recipe, stems: Sequence[str], material: Material) -> list[Measured]:
@@ -148,7 +160,7 @@ def measured(stem: str, metric: str, value: float | None, reason: str = "not fin
     return Measured(stem, metric, value, None, windows)
 
 
-WHOLE_TRACK: dict[tuple[str, ...], Callable[[Array, Array, Material], Sequence[Any]]] = {
+WHOLE_TRACK: WholeTrack = {
     ("sdr_mdx",): lambda s, e, _: (sdr_mdx(s, e),),
     ("si_sdr",): _si_sdr,
     ("log_wmse",): lambda s, e, of: (log_wmse(s, e, of.mixture, of.sample_rate),),

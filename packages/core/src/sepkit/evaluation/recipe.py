@@ -8,10 +8,12 @@ from typing import Any, Literal
 import numpy as np
 
 from ..config import Frozen
-from ..errors import AudioError, OptionError, SepkitError, UnknownNameError, nearest
+from ..errors import AudioError, OptionError, PluginError, SepkitError, UnknownNameError, nearest
+from ..plugins import announced, sources, visible_fault
 from .engines import ENGINES
 from .measured import PAIR, Material, Measured
-from .metrics import LEVEL_FREE, SilenceRule
+from .metrics import LEVEL_FREE, METRICS, SilenceRule, list_metrics
+from .metrics.plugins import GROUP as METRICS_GROUP
 
 Aggregate = Literal["mean", "median", "window_mean"]
 """Over tracks: plain mean or median of the track scores, or their mean weighted by each track's number of windows."""
@@ -103,14 +105,29 @@ def split_overlapping(stems: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of that name; raises UnknownNameError with the nearest one, or with the new name of an old one."""
+    """The recipe of that name; raises UnknownNameError with the nearest one, or with the new name of an old one.
+
+    The metric of a plugin is a recipe of its own name, which is not imported before it scores: over the whole track,
+    mean over tracks. Raises PluginError for one that is visibly broken.
+    """
     if name in RENAMED:
         raise UnknownNameError(
             f"The recipe {name!r} is now called {RENAMED[name]}; its metric keeps the name {name!r}."
         )
-    if name not in RECIPES:
-        raise UnknownNameError(f"No recipe is named {name!r}: {nearest(name, RECIPES)}")
-    return RECIPES[name]
+    if name in RECIPES:
+        return RECIPES[name]
+    points = announced(METRICS_GROUP).get(name, []) if name not in METRICS else []
+    if points:
+        if fault := visible_fault(name, points):
+            raise PluginError(f"The metric {name!r} of {sources(points)} is broken: {fault}. Repair or uninstall it.")
+        where = f"the metric {name} of {sources(points)}, over the whole track; mean over tracks"
+        return Recipe(name=name, engine="whole_track", metrics=(name,), source=where)
+    raise UnknownNameError(f"No recipe is named {name!r}: {nearest(name, recipe_names())}")
+
+
+def recipe_names() -> list[str]:
+    """The names that `find_recipe` takes: sepkit's recipes, then the metrics of plugins; imports no plugin."""
+    return [*RECIPES, *(name for name in list_metrics() if name not in METRICS and name not in RECIPES)]
 
 
 def aggregate(values: list[float], windows: list[int | None], how: Aggregate) -> float | None:

@@ -5,6 +5,7 @@ Samples are floats with full scale at 1: integers, NaN, infinity, empty arrays a
 """
 
 from .msdm_windows import WindowScores, si_sdri_windows, windows
+from .plugins import TrackMetric, compute_announced, find_metric, list_metrics
 from .ratios import SilenceRule, sdr_bss4, sdr_mdx, si_sdr
 from .registry import LEVEL_FREE, METRICS, Metric
 from .signals import Array
@@ -18,12 +19,16 @@ __all__ = [
     "BleedFullness",
     "Metric",
     "SilenceRule",
+    "TrackMetric",
     "WindowScores",
     "bleed_fullness",
     "bleedless",
+    "compute_announced",
+    "find_metric",
     "fullness",
     "hearing_filter",
     "l1_freq",
+    "list_metrics",
     "log_wmse",
     "mrstft",
     "sdr_bss4",
