@@ -6,7 +6,8 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -119,12 +120,9 @@ def save_checkpoint(
     from safetensors.torch import save_file
 
     folder = Path(folder)
-    if folder.exists() and not (folder / CONFIG_FILE).exists() and (folder.is_file() or any(folder.iterdir())):
-        raise CheckpointError(f"{folder} exists and is no checkpoint; give another folder or remove it first.")
+    check_replaceable(folder)
     tensors = {name: _stored(name, tensor, half) for name, tensor in state.items()}
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
-    try:
+    with replacing_checkpoint(folder) as temporary:
         weights = temporary / WEIGHTS_FILE
         save_file(tensors, weights)
         weights.chmod(0o644)  # safetensors makes it private, but a checkpoint is meant to be shared
@@ -136,22 +134,45 @@ def save_checkpoint(
             info=info,
             weights=WeightsHeader(
                 file=WEIGHTS_FILE,
-                sha256=_sha256(weights),
+                sha256=file_sha256(weights),
                 parameters=count_parameters(state) if parameters is None else parameters,
                 bytes=weights.stat().st_size,
             ),
             extra=dict(extra or {}),
             written_by=f"sepkit {__version__}",
         )
-        (temporary / CONFIG_FILE).write_text(
-            json.dumps(header.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8"
-        )
+        write_header(temporary, header)
         (temporary / CARD_FILE).write_text(card, encoding="utf-8")
-        temporary.chmod(0o755)  # mkdtemp makes it private too
+    return folder
+
+
+def write_header(folder: Path, header: CheckpointHeader) -> None:
+    """Write a checkpoint's config.json."""
+    text = json.dumps(header.model_dump(mode="json"), indent=2) + "\n"
+    (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raise CheckpointError where a checkpoint would replace something that is none."""
+    if folder.exists() and not (folder / CONFIG_FILE).exists() and (folder.is_file() or any(folder.iterdir())):
+        raise CheckpointError(f"{folder} exists and is no checkpoint; give another folder or remove it first.")
+
+
+@contextmanager
+def replacing_checkpoint(folder: Path) -> Iterator[Path]:
+    """A hidden folder to write a checkpoint into, which takes its place on a clean exit and goes away on any other.
+
+    Raises as `check_replaceable`.
+    """
+    check_replaceable(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)  # mkdtemp makes it private
         _put_in_place(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return folder
 
 
 def load_checkpoint(
@@ -181,8 +202,7 @@ def load_checkpoint(
         settings = validated(config_type, config, f"checkpoint {folder}")
     except OptionError as error:
         raise CheckpointError(f"{error} The checkpoint does not fit this version of {separator!r}.") from error
-    weights = folder / header.weights.file
-    _verify(weights, header.weights)
+    weights = verify_weights(folder, header)
     try:
         tensors = load_file(weights)
     except (SafetensorError, OSError) as error:
@@ -278,7 +298,9 @@ def _migrated(
     return config
 
 
-def _verify(weights: Path, header: WeightsHeader) -> None:
+def verify_weights(folder: Path, checkpoint: CheckpointHeader) -> Path:
+    """The checkpoint's weights file; raises CheckpointError where its size or hash is not what config.json says."""
+    weights, header = folder / checkpoint.weights.file, checkpoint.weights
     try:
         size_bytes = weights.stat().st_size
     except OSError as error:
@@ -288,15 +310,17 @@ def _verify(weights: Path, header: WeightsHeader) -> None:
             f"{weights} has {size_bytes} bytes, but its {CONFIG_FILE} says {header.bytes}: it is cut short or another "
             "file. Restore it from its source."
         )
-    found = _sha256(weights)
+    found = file_sha256(weights)
     if found != header.sha256:
         raise CheckpointError(
             f"{weights} is corrupted or another file: its sha256 is {found}, but its {CONFIG_FILE} says "
             f"{header.sha256}. Restore it from its source."
         )
+    return weights
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """A file's SHA-256 in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -30,6 +30,10 @@ class CheckpointError(SepkitError, RuntimeError):
     """A checkpoint that is missing, corrupted or does not fit the code."""
 
 
+class LicenceError(SepkitError, RuntimeError):
+    """Weights whose licence does not allow what was asked for."""
+
+
 class NonFiniteOutput(SepkitError, ArithmeticError):
     """A method returned NaN or infinity; the message names the window."""
 

@@ -13,6 +13,7 @@ from typing import Any
 from .checkpoint import CONFIG_FILE, read_header
 from .config import Frozen
 from .errors import CheckpointError, OptionError, PluginError, SepkitError, UnknownNameError, nearest
+from .loaded_weights import remember
 from .plugins import announced, find_module, load, source, visible_fault
 from .separator import Separator, WindowModel
 
@@ -102,12 +103,14 @@ def get_separator(
 ) -> Separator:
     """The method of that name, ready to separate: `get_separator("lightsaft").separate("song.wav")["vocals"]`.
 
-    `checkpoint` is a folder that replaces the shipped one; `untrained` asks for random weights. The host's settings
+    `checkpoint` replaces the shipped one: a folder, or an address hf://owner/name[@revision], see sepkit.hub.
+    `untrained` asks for random weights. The host's settings
     are `device`, `precision`, `batch_windows`, `segment_seconds` (window) and `overlap` (fraction of it, 0 to 1);
     whatever else is given is the method's own and validated by it.
     Raises UnknownNameError, PluginError, OptionError, CheckpointError or DeviceError.
     """
-    method = build_method(name, checkpoint=checkpoint, untrained=untrained, **options)
+    folder = None if checkpoint is None else local_checkpoint(checkpoint)
+    method = build_method(name, checkpoint=folder, untrained=untrained, **options)
     settings = {
         "device": device,
         "precision": precision,
@@ -115,17 +118,29 @@ def get_separator(
         "segment_seconds": segment_seconds,
         "overlap": overlap,
     }
-    return _hosted(name, method, settings)
+    separator = _hosted(name, method, settings)
+    if not untrained:
+        remember(separator, name, folder)
+    return separator
+
+
+def local_checkpoint(checkpoint: str | Path) -> str | Path:
+    """A checkpoint as it is given, or the local folder of one that is given by an address; raises as sepkit.hub."""
+    if not str(checkpoint).startswith("hf:/"):
+        return checkpoint
+    from .hub import checkpoint_folder
+
+    return checkpoint_folder(checkpoint)
 
 
 def build_method(
     name: str, *, checkpoint: str | Path | None = None, untrained: bool = False, **options: Any
 ) -> WindowModel | Separator:
-    """What the plugin of that name builds, without a host around it; raises as `get_separator`."""
+    """What the plugin of that name builds, without a host around it; takes and raises what `get_separator` does."""
     build = load_build(name)
     given: dict[str, Any] = dict(options)
     if checkpoint is not None:
-        given["checkpoint"] = checkpoint
+        given["checkpoint"] = local_checkpoint(checkpoint)
     if untrained:
         given["untrained"] = True
     _check_options(name, build, given)

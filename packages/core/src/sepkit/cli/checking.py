@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,7 +16,9 @@ from .terminal import print_json, stdout
 
 def check(
     name: Annotated[str, typer.Argument(metavar="NAME", help="An installed method, see sepkit list.")],
-    checkpoint: Annotated[Path | None, typer.Option(help="A checkpoint folder instead of the shipped one.")] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(metavar="DIR|hf://OWNER/NAME", help="Weights instead of the shipped ones.")
+    ] = None,
     untrained: Annotated[bool, typer.Option("--untrained", help="Random weights: checks the code alone.")] = False,
     device: Annotated[str, typer.Option("-d", "--device", help="auto, cpu, cuda, cuda:1, mps.")] = "cpu",
     option: Annotated[

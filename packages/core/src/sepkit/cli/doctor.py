@@ -41,6 +41,7 @@ EXTRAS = {
     "train": ("accelerate", "tensorboard"),
     "render": ("mido", "pyworld"),
     "av": ("av",),
+    "hub": ("huggingface_hub",),
 }
 
 

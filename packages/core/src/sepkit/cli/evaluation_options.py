@@ -19,7 +19,7 @@ Quality = Annotated[str, typer.Option(help="fast, balanced, best, steps, or a bu
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Checkpoints = Annotated[
     list[str] | None,
-    typer.Option("--checkpoint", metavar="NAME=FOLDER", help="Other weights for a method; may be repeated."),
+    typer.Option("--checkpoint", metavar="NAME=DIR|hf://…", help="Other weights for a method; may be repeated."),
 ]
 Budget = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Stop a separation that takes longer; adds a column.")

@@ -27,7 +27,9 @@ Format = Annotated[str, typer.Option(help="wav, flac, mp3, opus or ogg.")]
 Page = Annotated[bool, typer.Option(help="Write index.html: spectrograms and players.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")]
 Device = Annotated[str, typer.Option("-d", "--device", help="auto, cpu, cuda, cuda:1, mps.")]
-Checkpoint = Annotated[Path | None, typer.Option(metavar="DIR", help="Weights instead of the shipped ones.")]
+Checkpoint = Annotated[
+    str | None, typer.Option(metavar="DIR|hf://OWNER/NAME", help="Weights instead of the shipped ones.")
+]
 Untrained = Annotated[bool, typer.Option("--untrained", help="Random weights, for tests.")]
 Option = Annotated[
     list[str] | None, typer.Option("-O", "--option", metavar="KEY=VALUE", help="An option of the method.")
@@ -83,7 +85,7 @@ def arrange(
 
 
 def _generator(
-    name: str, device: str, checkpoint: Path | None, untrained: bool, option: Sequence[str] | None
+    name: str, device: str, checkpoint: str | None, untrained: bool, option: Sequence[str] | None
 ) -> Generator:
     from ..generator import get_generator
 

@@ -8,27 +8,45 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from ..licences import allows_commercial, terms
 from ..registry import SeparatorSummary, list_separators
-from .terminal import print_json, stdout
+from .terminal import print_json, print_note, stdout
 
 
 def list_methods(
+    licence: Annotated[
+        bool, typer.Option("--license", "--licence", help="Show whether the weights may be used commercially.")
+    ] = False,
+    commercial: Annotated[
+        bool, typer.Option("--commercial", help="Only methods whose weights' licence allows commercial use.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON line per method.")] = False,
 ) -> None:
     """List the installed separation methods."""
     summaries = list_separators()
+    if commercial:
+        summaries = _commercial(summaries)
     if json:
         for summary in summaries:
-            print_json(summary.model_dump(mode="json"))
+            print_json({**summary.model_dump(mode="json"), "commercial": allows_commercial(summary.licence)})
         return
-    if not summaries:
+    if not summaries and not commercial:
         print("No separation method is installed: pip install sepkit-lightsaft")
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("name", "stems", "format", "parameters", "licence", "from"):
+    for column in (
+        "name",
+        "stems",
+        "format",
+        "parameters",
+        "licence",
+        "from",
+        *(("commercial use",) if licence else ()),
+    ):
         table.add_column(column, justify="right" if column == "parameters" else "left", overflow="fold")
     for summary in summaries:
-        table.add_row(*map(escape, _cells(summary)))
+        use = (commercial_use(summary),) if licence else ()
+        table.add_row(*map(escape, (*_cells(summary), *use)))
     stdout().print(table)
     for summary in summaries:
         if summary.error is not None:
@@ -50,6 +68,23 @@ def _cells(summary: SeparatorSummary) -> tuple[str, ...]:
         summary.licence or "?",
         f"{summary.distribution} {summary.version}".strip(),
     )
+
+
+def commercial_use(summary: SeparatorSummary) -> str:
+    """Whether a method's weights may be used commercially, in a word or two."""
+    if summary.licence is None:
+        return "no: licence unknown"
+    if allows_commercial(summary.licence):
+        return "yes"
+    return "no" if terms(summary.licence) is not None else "no: no licence that sepkit knows"
+
+
+def _commercial(summaries: list[SeparatorSummary]) -> list[SeparatorSummary]:
+    allowed = [summary for summary in summaries if allows_commercial(summary.licence)]
+    left_out = [f"{one.name} ({one.licence or 'licence unknown'})" for one in summaries if one not in allowed]
+    if left_out:
+        print_note(f"Left out, because commercial use is not known to be allowed: {', '.join(left_out)}.")
+    return allowed
 
 
 def format_name(sample_rate: int | None, channels: int | None) -> str:

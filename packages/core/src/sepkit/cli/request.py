@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -10,6 +9,8 @@ from pydantic import Field
 from ..config import Frozen
 from ..errors import OptionError
 from ..formats import Bits
+from ..licences import check_commercial
+from ..loaded_weights import licences_of
 from ..registry import get_separator
 from ..separator import Consistency, Quality, Separator
 
@@ -18,11 +19,11 @@ class SeparationRequest(Frozen):
     """The method with its settings, and what to write of each file.
 
     `stems` None: all. `two_stems`: one stem and, as one more output, the rest of the mixture. `uncertainty`: so many
-    draws are averaged, and the map of their spread is written too.
+    draws are averaged, and the map of their spread is written too. `commercial`: only weights whose licence allows it.
     """
 
     model: str
-    checkpoint: Path | None = None
+    checkpoint: str | None = None
     untrained: bool = False
     device: str = "auto"
     precision: str = "fp32"
@@ -41,10 +42,11 @@ class SeparationRequest(Frozen):
     bits: Bits | None = None
     overwrite: bool = False
     skip_existing: bool = False
+    commercial: bool = False
 
     def separator(self) -> Separator:
-        """Load the method; raises what `get_separator` raises."""
-        return get_separator(
+        """Load the method; raises what `get_separator` raises, and LicenceError where `commercial` forbids it."""
+        separator = get_separator(
             self.model,
             checkpoint=self.checkpoint,
             untrained=self.untrained,
@@ -55,6 +57,9 @@ class SeparationRequest(Frozen):
             overlap=self.overlap,
             **self.options,
         )
+        if self.commercial:
+            check_commercial(f"--commercial: {self.model}", licences_of(separator))
+        return separator
 
     def written_stems(self, known: tuple[str, ...]) -> tuple[str, ...]:
         """The names of the outputs, for a method with the stems `known`."""

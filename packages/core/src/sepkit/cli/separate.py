@@ -82,11 +82,16 @@ def separate(
     device: Annotated[str, typer.Option("-d", "--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
     batch: Annotated[int | None, typer.Option(metavar="WINDOWS", help="Windows at once.")] = None,
-    checkpoint: Annotated[Path | None, typer.Option(metavar="DIR", help="Weights instead of the shipped ones.")] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(metavar="DIR|hf://OWNER/NAME", help="Weights instead of the shipped ones.")
+    ] = None,
     untrained: Annotated[bool, typer.Option("--untrained", help="Random weights, for tests.")] = False,
     option: Annotated[
         list[str] | None, typer.Option("-O", "--option", metavar="KEY=VALUE", help="An option of the method.")
     ] = None,
+    commercial: Annotated[
+        bool, typer.Option("--commercial", help="Refuse weights whose licence does not allow commercial use.")
+    ] = False,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Search folders of folders.")] = False,
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave finished files as they are.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")] = False,
@@ -118,6 +123,7 @@ def separate(
             "bits": _bits(_one_of("bits", bits and bits.value, {"24": int24, "float": float32})),
             "overwrite": overwrite,
             "skip_existing": skip_existing,
+            "commercial": commercial,
         },
         "sepkit separate",
     ).checked()

@@ -12,7 +12,7 @@ from pydantic import Field
 from .. import __version__
 from ..config import Frozen
 from ..errors import UnknownNameError, nearest
-from ..registry import SeparatorSummary, list_separators
+from ..registry import SeparatorSummary, list_separators, local_checkpoint
 from .reference_points import ORACLES, REFERENCE_POINTS
 from .score import MethodFacts
 
@@ -80,7 +80,8 @@ def find_methods(names: Iterable[str], groups: dict[str, list[str]] | None = Non
 
 
 def with_checkpoint(method: Method, folder: str | Path) -> Method:
-    """The same method with the weights of another checkpoint folder."""
+    """The same method with the weights of another checkpoint: a folder, or an address as sepkit.hub takes it."""
+    folder = local_checkpoint(folder)
     facts = method.facts.model_copy(update=_weights(Path(folder) / "config.json"))
     return method.model_copy(update={"checkpoint": str(folder), "facts": facts})
 
