@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sepkit.audio import Audio, Stems
+from sepkit.audio import Audio
 from sepkit.channels import group_channels, ungroup
 from sepkit.codecs import Codec, bound_to
 from sepkit.data.track import Track
@@ -32,12 +32,12 @@ from sepkit_latent_diffusion.sampling import as_stems
 from sepkit_latent_diffusion.settings import LatentSettings
 
 from .codec_robustness import add_codec_options, subjects
-from .compare import opened, scores
-from .compare_page import METRICS
+from .compare import RECIPES, opened, scores
+from .compare import SHOWN as SHOWN_OF
 
 RESULTS = Path(__file__).parent / "results"
 STEMS = ("vocals", "accompaniment")
-SHOWN = {**METRICS, "mrstft": "mrstft"}
+SHOWN = {metric: name for recipe in RECIPES for metric, name in SHOWN_OF[recipe].items()} | {"mrstft": "mrstft"}
 SILENCE_RMS = 1e-6
 
 
@@ -63,7 +63,7 @@ def ceilings(codec: Codec, song: Track, phase: str) -> dict[str, dict[str, float
     back = [Audio(x, codec.sample_rate).resampled(song.sample_rate).samples for x in made]
     found_voice = Audio(back[0][:, : mixture.length_samples], song.sample_rate)
     stems = {"vocals": found_voice, "accompaniment": Audio(mixture.samples - found_voice.samples, song.sample_rate)}
-    found = scores(Stems(stems, None, {}), song, mixture)
+    found = scores(stems, song, mixture)
     for stem in found:
         found[stem]["mrstft"] = float(mrstft(view.load(stem).numpy(), stems[stem].samples.numpy()))
     return found

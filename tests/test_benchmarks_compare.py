@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("sepkit_waveform_diffusion")
 
 from benchmarks import compare
+from benchmarks.compare_page import MEAN, last, stems_of
 from sepkit import registry
 from sepkit.data.synthetic import synthetic_set
 from sepkit_waveform_diffusion.separator import build
@@ -49,9 +50,44 @@ def test_variants_are_scored_and_compared(songs: list[Any], tmp_path: Path, caps
     capsys.readouterr()
 
 
+def test_other_recipes_reference_points_and_published_rows(
+    songs: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "--variant", "mixture", "mixture", "--variant", "ours", "cold_here", "untrained=true", "steps=1",
+        "--variant", "masks", "ideal_ratio_mask", "--recipe", "beyond_sdr", "--published", "msdm-slakh",
+        "--test", "made:3", "--out", str(tmp_path / "points"), "--runs", str(tmp_path / "runs"),
+    ]  # fmt: skip
+    with registry.register("cold_here", build):
+        assert compare.main(words) == 0
+    report = json.loads((tmp_path / "points.json").read_text())
+    for result in report["results"].values():  # the method says for which stems
+        assert [list(song["steps"][-1]) for song in result["songs"]] == [["vocals", "accompaniment"]] * 3
+    distance = {
+        label: sum(song["steps"][-1]["vocals"]["mrstft"] for song in result["songs"])
+        for label, result in report["results"].items()
+    }
+    assert distance["masks"] < distance["mixture"]
+    page = (tmp_path / "points.md").read_text()
+    assert "[msdm-slakh]" in page
+    assert "mrstft is `mrstft`; bleedless" in page
+    assert "--recipe beyond_sdr --published msdm-slakh" in page
+    capsys.readouterr()
+
+
+def test_the_mean_of_the_stems_stands_before_more_than_two() -> None:
+    found = {"bass": {"x": 1.0}, "drums": {"x": 2.0}, "piano": {"x": None}}
+    songs = [{"steps": [found]}]
+    assert stems_of(songs) == [MEAN, "bass", "drums", "piano"]
+    assert last(songs, MEAN, "x") == [1.5]
+    assert last(songs, "piano", "x") == []
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--variant", "a", "mixture"], "only a method says"),
+        (["--variant", "a", "lightsaft", "--published", "msdm-slak"], "msdm-slakh"),
         (["--variant", "a"], "takes LABEL METHOD"),
         (["--variant", "a", "lightsaft", "steps"], "no NAME=VALUE"),
         (["--variant", "a", "nothing_of_this_name"], "nothing_of_this_name"),
