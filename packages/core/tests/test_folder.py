@@ -156,11 +156,10 @@ def test_musdb_splits_are_disjoint_and_complete(musdb: Path) -> None:
     assert len(set(VALIDATION_TRACKS)) == 14
 
 
-def test_the_compressed_musdb_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / "train").mkdir()
-    (tmp_path / "train" / "x.stem.mp4").touch()
-    with pytest.raises(DatasetError, match="musdbconvert"):
-        musdb_dataset(tmp_path)
+def test_two_editions_of_musdb_in_one_folder_are_refused(musdb: Path) -> None:
+    (musdb / "train" / "A - B.stem.mp4").touch()
+    with pytest.raises(DatasetError, match="both stem files"):
+        musdb_dataset(musdb, "train")
 
 
 def test_datasets_open_by_name(musdb: Path) -> None:

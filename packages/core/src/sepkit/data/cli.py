@@ -1,4 +1,4 @@
-"""`sepkit data`: look at a dataset, render one."""
+"""`sepkit data`: list datasets, look at one, check it, render one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .band_cli import render_band_command, render_band_midi_command
+from .check_cli import check_command
 
 app = typer.Typer(help="Look at datasets of stems, and make some.", no_args_is_help=True)
 
@@ -70,19 +71,32 @@ app.command("render-band")(render_band_command)
 app.command("render-band-midi")(render_band_midi_command)
 
 
+app.command("check")(check_command)
+
+
+@app.command("list")
+def list_command() -> None:
+    """List the kinds of datasets, built in and of plugins; nothing of a plugin is imported."""
+    from .opening import KINDS
+
+    for kind, text in KINDS.items():
+        typer.echo(f"{kind:<14} {text}")
+
+
 @app.command("show")
 def show_command(
     dataset: Annotated[
-        str, typer.Argument(help="demo, demo:band, synthetic, synthetic:band, folder:PATH or musdb:PATH.")
+        str, typer.Argument(help="A dataset (`sepkit data list`), or a folder, whose layout is detected.")
     ],
     split: Annotated[str | None, typer.Option(help="train, valid or test.")] = None,
 ) -> None:
     """List a dataset's tracks: length, rate, stems, and what was left aside."""
     from ..errors import SepkitError
+    from .detection import dataset_spec
     from .opening import open_dataset
 
     try:
-        tracks = open_dataset(dataset, split)
+        tracks = open_dataset(dataset_spec(dataset) if Path(dataset).is_dir() else dataset, split)
     except SepkitError as error:
         typer.echo(f"sepkit data show: {error}", err=True)
         raise typer.Exit(1) from error

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from ..errors import DatasetError, OptionError
 from .audio_cache import cached_stem, default_cache_folder
-from .folder import with_channels
+from .part_files import with_channels
 from .resampled import resampled_track
 from .stem_names import parts_of
 from .track import Dataset, Track

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 STEMS = ("vocals", "drums", "bass", "other", "guitar", "piano", "accompaniment")
@@ -29,20 +30,79 @@ ALIASES = {
     "instrumentals": "accompaniment",
     "backing": "accompaniment",
     "karaoke": "accompaniment",
+    # German, French, Spanish, Italian, Portuguese, without their accents
+    "gesang": "vocals",
+    "stimme": "vocals",
+    "voix": "vocals",
+    "chant": "vocals",
+    "voz": "vocals",
+    "voces": "vocals",
+    "vozes": "vocals",
+    "voce": "vocals",
+    "voci": "vocals",
+    "schlagzeug": "drums",
+    "batterie": "drums",
+    "bateria": "drums",
+    "batteria": "drums",
+    "basse": "bass",
+    "bajo": "bass",
+    "basso": "bass",
+    "baixo": "bass",
+    "autres": "other",
+    "otros": "other",
+    "altri": "other",
+    "altro": "other",
+    "outros": "other",
+    "gitarre": "guitar",
+    "guitare": "guitar",
+    "guitarra": "guitar",
+    "chitarra": "guitar",
+    "violao": "guitar",
+    "klavier": "piano",
+    "pianoforte": "piano",
+    "begleitung": "accompaniment",
+    "accompagnement": "accompaniment",
+    "acompanamiento": "accompaniment",
+    "acompanhamento": "accompaniment",
+    "accompagnamento": "accompaniment",
+    # Chinese and Japanese
+    "人声": "vocals",
+    "人聲": "vocals",
+    "ボーカル": "vocals",
+    "鼓": "drums",
+    "ドラム": "drums",
+    "贝斯": "bass",
+    "貝斯": "bass",
+    "ベース": "bass",
+    "其他": "other",
+    "その他": "other",
+    "吉他": "guitar",
+    "ギター": "guitar",
+    "钢琴": "piano",
+    "鋼琴": "piano",
+    "ピアノ": "piano",
+    "伴奏": "accompaniment",
 }
-MIXTURE_NAMES = ("mixture", "mix", "master", "full")
+MIXTURE_NAMES = ("mixture", "mix", "master", "full", "mischung", "melange", "mezcla", "mistura", "混音", "ミックス")
 
 
 def canonical_stem(name: str) -> str | None:
     """The canonical name for any spelling of a stem ("Lead Vocals", "no-vocals"), or None for a name we do not know."""
-    plain = re.sub(r"[\s\-]+", "_", name.strip().lower())
+    plain = re.sub(r"[\s\-]+", "_", _plain(name))
     plain = ALIASES.get(plain, plain)
     return plain if plain in STEMS else None
 
 
 def is_mixture(name: str) -> bool:
     """Whether a file of this name (without its ending) is the mixture."""
-    return name.strip().lower() in MIXTURE_NAMES
+    return _plain(name) in MIXTURE_NAMES
+
+
+def _plain(name: str) -> str:
+    """In lower case, Latin letters without their accents; file systems disagree about how an accent is written."""
+    letters = unicodedata.normalize("NFD", name.strip().lower())
+    kept = (c for i, c in enumerate(letters) if not (unicodedata.combining(c) and letters[i - 1].isascii()))
+    return unicodedata.normalize("NFC", "".join(kept))
 
 
 def without_overlap(stems: Sequence[str]) -> tuple[str, ...]:
