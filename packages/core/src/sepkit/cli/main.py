@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from .. import __version__
 from ..errors import SepkitError
-from . import checking, doctor, exit_codes, generating, importing, info, listing, report, separate
+from . import checking, doctor, exit_codes, generating, importing, info, listing, new_plugin, report, separate
 from .terminal import debugging, print_error
 
 PACKAGE = Path(__file__).parent.parent
@@ -73,6 +73,7 @@ app.command("doctor")(doctor.examine)
 app.command("check")(checking.check)
 app.command("report", no_args_is_help=True)(report.report)
 app.command("import")(importing.import_checkpoint)
+app.command("new-plugin")(new_plugin.new_plugin)
 
 
 def _print_version(wanted: bool) -> None:
