@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,6 +66,20 @@ def test_what_allows_commercial_use(licence: str | None, allowed: bool) -> None:
 
 def test_non_commercial_is_in_the_name_and_never_allowed() -> None:
     assert {name for name, found in LICENCES.items() if not found.commercial} == {n for n in LICENCES if "-NC" in n}
+
+
+def test_the_page_has_the_table() -> None:
+    page = Path(__file__).parents[3] / "docs" / "hub.md"
+    if not page.exists():
+        pytest.skip("needs a checkout: the page is not part of the package")
+    shown = {
+        licence.strip().upper(): answer
+        for names, answer in re.findall(r"^\| ([A-Z0-9][^|`]*) \| (yes|no) \|$", page.read_text(), re.MULTILINE)
+        for licence in names.split(",")
+    }
+    assert {name: shown.get(name.removesuffix("-2-CLAUSE").removesuffix("-3-CLAUSE")) for name in LICENCES} == {
+        name: "yes" if found.commercial else "no" for name, found in LICENCES.items()
+    }
 
 
 @pytest.mark.parametrize("key", [key for found in LICENCES.values() for key in found.hub_keys])
