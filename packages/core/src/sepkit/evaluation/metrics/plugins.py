@@ -61,11 +61,11 @@ def track_metric(name: str) -> TrackMetric:
 def compute_announced(name: str, reference: Array, estimate: Array, mixture: Array, sample_rate: int) -> float:
     """A plugin's metric of one stem of one track, each sound c t; raises a SepkitError for whatever goes wrong."""
     metric = track_metric(name)
-    sounds = [sound.view() for sound in (reference, estimate, mixture)]
-    for sound in sounds:
+    s, e, x = (sound.view() for sound in (reference, estimate, mixture))
+    for sound in (s, e, x):
         sound.flags.writeable = False
     try:
-        return float(metric.compute(*sounds, sample_rate))
+        return float(metric.compute(s, e, x, sample_rate))
     except SepkitError:
         raise
     except Exception as error:
