@@ -347,19 +347,6 @@ def test_medleydb_leaves_out_what_musdb_has_and_its_artists(trees) -> None:
     assert track.is_complete()
 
 
-def test_the_two_lists_of_medleydb_are_disjoint_and_share_their_artists() -> None:
-    assert (len(IN_MUSDB), len(BY_MUSDB_ARTISTS)) == (46, 32)
-    artists = {title.partition("_")[0] for title in IN_MUSDB}
-    assert not set(IN_MUSDB) & set(BY_MUSDB_ARTISTS)
-    assert {title.partition("_")[0] for title in BY_MUSDB_ARTISTS} <= artists
-    medley = {name for name in VALIDATION_TRACKS if name.replace(" ", "").replace("-", "_") in IN_MUSDB}
-    assert medley == {
-        "Alexander Ross - Goodbye Bolero",
-        "Clara Berry And Wooldog - Waltz For My Victims",
-        "Meaxic - Take A Step",
-    }
-
-
 def test_saraga_has_vocals_and_no_accompaniment(trees) -> None:
     dataset = open_dataset(f"saraga:{trees('saraga')}")
     assert len(dataset) == 2
@@ -402,14 +389,3 @@ def test_one_bad_song_is_reported_and_the_others_go_on(name: str, tmp_path: Path
 def open_everything(dataset: str) -> None:
     for split in ("train", "valid", "test"):
         open_dataset(dataset, split)
-
-
-@pytest.mark.parametrize("kind", ["musdb", "slakh", "slakh-band", "moisesdb", "medleydb", "saraga", "folder"])
-def test_no_song_is_an_error_before_anything_starts(kind: str, tmp_path: Path) -> None:
-    from sepkit.training.items import StemData, StemItems
-
-    with pytest.raises(DatasetError):
-        open_dataset(f"{kind}:{tmp_path}")
-    data = StemData(sources=(f"{kind}:{tmp_path}",))
-    with pytest.raises(DatasetError):
-        StemItems(data, stems=("vocals",), length_samples=10, sample_rate=RATE, channels=2, seed=0)

@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -252,6 +253,7 @@ def test_missing_programs_are_named_before_any_work(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DatasetError, match="apt-get install flite"):
         render.render(RenderPlan(tmp_path / "out", Ingredients(voices=True)), 1)
+    monkeypatch.setitem(sys.modules, "tinysoundfont", None)
     with pytest.raises(DatasetError, match="apt-get install fluid"):
         render.render(RenderPlan(tmp_path / "out", Ingredients(voices=False, soundfonts=(tmp_path,))), 1)
     with pytest.raises(DatasetError, match="soundfont"):

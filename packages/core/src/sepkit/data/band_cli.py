@@ -36,7 +36,9 @@ def render_band_command(
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Test songs: styles and soundfonts that training songs never have.")
     ] = False,
-    use_soundfonts: Annotated[bool, typer.Option("--with-soundfonts/--no-soundfonts", help="Needs fluidsynth.")] = True,
+    use_soundfonts: Annotated[
+        bool, typer.Option("--with-soundfonts/--no-soundfonts", help="Needs fluidsynth or tinysoundfont.")
+    ] = True,
 ) -> None:
     """Render songs for bass, drums, guitar and piano: composed by chance or from MIDI files of the split train."""
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DatasetError
-from . import soundfonts
 from .band_midi import excerpts, one_per_style, read_band_midi
 from .band_production import BandIngredients, played_midi, produced_band
 from .render import VALID_EVERY, render_folders, write_track
 from .song_maker import STEP
+from .soundfont_players import find_player, with_player
 
 VALID_FILES_EVERY = 8  # of the MIDI files for training, every eighth is for validation
 
@@ -58,7 +58,7 @@ def render_band(plan: BandPlan, count: int, jobs: int = 1, *, report: Callable[[
     What a song is like depends on (seed, index) and the sources only. Errors are those of `sepkit.data.render.render`.
     """
     if plan.ingredients.soundfonts:
-        soundfonts.require_fluidsynth()
+        find_player()
     folders = [plan.folder(i) for i in range(count)]
     return render_folders(plan.out, folders, partial(render_band_track, plan), jobs, report=report)
 
@@ -97,7 +97,7 @@ def render_band_midi(plan: BandMidiPlan, jobs: int = 1, *, report: Callable[[str
 
     A file in which too few stems play at a time is left aside, and reported. Errors are those of `render_band`.
     """
-    soundfonts.require_fluidsynth()
+    find_player()
     kept = []
     for file in plan.files:
         playing = excerpts(read_band_midi(file[0]), plan.ingredients.seconds)[0][1]
@@ -125,6 +125,6 @@ def render_band_midi_track(plan: BandMidiPlan, index: int) -> dict[str, object]:
 
 
 def _write(folder: Path, stems: dict[str, np.ndarray], facts: dict[str, object]) -> dict[str, object]:
-    facts = {**facts, "stems": list(stems)}
+    facts = with_player({**facts, "stems": list(stems)})
     write_track(folder, {stem: x / STEP for stem, x in stems.items()}, facts)
     return facts

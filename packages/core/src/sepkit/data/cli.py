@@ -38,7 +38,9 @@ def render_command(
         float, typer.Option(min=0, max=1, help="Share of songs wholly of sepkit's own sound.")
     ] = 0.1,
     use_voices: Annotated[bool, typer.Option("--voices/--no-voices", help="Sung words; needs flite.")] = True,
-    use_soundfonts: Annotated[bool, typer.Option("--with-soundfonts/--no-soundfonts", help="Needs fluidsynth.")] = True,
+    use_soundfonts: Annotated[
+        bool, typer.Option("--with-soundfonts/--no-soundfonts", help="Needs fluidsynth or tinysoundfont.")
+    ] = True,
 ) -> None:
     """Render songs with known stems whose licence is clear: composed by chance, played, sung and mixed like records."""
     from ..errors import SepkitError

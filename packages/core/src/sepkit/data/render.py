@@ -21,9 +21,10 @@ import soundfile
 
 from ..errors import DatasetError, SepkitError
 from ..partial_files import replacing
-from . import soundfonts, voices
+from . import voices
 from .production import Ingredients, produced_track
 from .song_maker import SAMPLE_RATE
+from .soundfont_players import find_player, with_player
 
 VALID_EVERY = 10  # every tenth track goes to valid/, so that more tracks never move a finished one
 
@@ -69,14 +70,15 @@ def track_folder(plan: RenderPlan, index: int) -> Path:
 
 
 def render_track(plan: RenderPlan, index: int) -> dict[str, object]:
-    """Render track `index` of the plan to its folder; what it is like depends on (seed, index) and the sources only.
+    """Render track `index` of the plan to its folder, which gets its name when it is complete.
 
-    The folder gets its name when it is complete. Returns the facts that its track.json holds.
+    What it is like depends on (seed, index), the sources and the player of soundfonts only. Returns the facts that its
+    track.json holds.
     """
     rng = np.random.default_rng([plan.seed, index])
     folder = track_folder(plan, index)
     stems, facts = produced_track(plan.ingredients, rng, folder.parent.name)
-    facts = {"seed": plan.seed, "index": index, **facts}
+    facts = with_player({"seed": plan.seed, "index": index, **facts})
     write_track(folder, {stem: np.round(x * 32767) for stem, x in stems.items()}, facts)
     return facts
 
@@ -102,7 +104,7 @@ def render(plan: RenderPlan, count: int, jobs: int = 1, *, report: Callable[[str
     at the end where tracks failed.
     """
     if plan.ingredients.soundfonts:
-        soundfonts.require_fluidsynth()
+        find_player()
     if plan.ingredients.voices:
         voices.require_flite()
     folders = [track_folder(plan, i) for i in range(count)]

@@ -1,9 +1,7 @@
-"""Notes and MIDI files played with soundfonts by the `fluidsynth` program."""
+"""Notes and MIDI files played with soundfonts: which fonts, instruments and licences, and the notes themselves."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 
 from ..errors import DatasetError, MissingExtraError
 from .arranging import Note, Part, Song
+from .soundfont_players import play_file
 
 SOUNDFONT_FOLDERS = (
     "/usr/share/sounds",
@@ -66,16 +64,6 @@ def soundfont_licence(font: Path) -> str:
     )
 
 
-def require_fluidsynth() -> str:
-    program = shutil.which("fluidsynth")
-    if program is None:
-        raise DatasetError(
-            "The program fluidsynth is not installed: "
-            "apt-get install fluidsynth fluid-soundfont-gm (or brew install fluid-synth)."
-        )
-    return program
-
-
 def _mido() -> Any:
     try:
         import mido
@@ -85,31 +73,8 @@ def _mido() -> Any:
 
 
 def play_midi(path: Path, font: Path, length_samples: int, sample_rate: int) -> np.ndarray:
-    """A MIDI file as (2, length) float32, without fluidsynth's own reverb and chorus."""
-    with tempfile.TemporaryDirectory() as folder:
-        wav = Path(folder) / "out.wav"
-        command = [require_fluidsynth(), "-n", "-i", "-q", "-R", "0", "-C", "0", "-g", "0.4", "-r", str(sample_rate)]
-        command += [
-            "-o",
-            "synth.dynamic-sample-loading=1",
-            "-o",
-            "synth.cpu-cores=1",
-            "-T",
-            "wav",
-            "-O",
-            "float",
-            "-F",
-            str(wav),
-        ]
-        done = subprocess.run([*command, str(font), str(path)], capture_output=True, text=True)
-        if done.returncode or not wav.exists():
-            raise DatasetError(
-                f"fluidsynth could not play {path.name} with {font.name}: {done.stderr.strip()[-300:] or 'no output'}."
-            )
-        samples, _ = soundfile.read(wav, dtype="float32", frames=length_samples, always_2d=True)
-    out = np.zeros((2, length_samples), dtype=np.float32)
-    out[:, : len(samples)] = samples.T
-    return out
+    """A MIDI file as (2, length) float32, dry, by the player that is installed."""
+    return play_file(path, font, length_samples, sample_rate)
 
 
 def play_notes(
