@@ -76,6 +76,15 @@ def test_stems_make_mixtures_and_songs_without_others_are_refused(songs: Path, p
         items_of(songs, tmp_path, targets=("guitar",))
 
 
+def test_an_equaliser_changes_stems_and_their_sum_alike(songs: Path, tmp_path: Path) -> None:
+    targets = ("vocals", "accompaniment")
+    plain, varied = (items_of(songs, tmp_path, targets, equaliser_db=db)[0] for db in (0.0, 6.0))
+    torch.testing.assert_close(varied["mixture"], varied["targets"].sum(dim=0), atol=1e-6, rtol=0)
+    assert not torch.allclose(varied["mixture"], plain["mixture"], atol=1e-3)
+    again = items_of(songs, tmp_path, targets, equaliser_db=6.0)[0]
+    assert torch.equal(again["mixture"], varied["mixture"])
+
+
 class TwoHalves:
     """Items whose target is silent in every second."""
 

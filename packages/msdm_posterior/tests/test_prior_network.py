@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from sepkit.codecs import CodecSettings
 from sepkit.diffusion import Level, denoiser
 from sepkit.errors import OptionError
 from sepkit_msdm_posterior.config import AdpConfig, BandUNetConfig, LegacyConfig, MsdmConfig
-from sepkit_msdm_posterior.network import IndependentPriors, PriorNetwork, new_network, prior_denoiser
+from sepkit_msdm_posterior.network import STEEPEST, IndependentPriors, PriorNetwork, new_network, prior_denoiser
 from sepkit_msdm_posterior.presets import PRESETS
 
 ADP = AdpConfig(channels=(8, 8), factors=(1, 2), items=(1, 1), resnet_groups=4, modulation_features=16)
@@ -40,6 +42,25 @@ def test_any_number_of_frames_comes_back(kind: str, head: str) -> None:
         assert found.dtype == torch.float32
         alone = network(x[1:], c_noise[1:])
         torch.testing.assert_close(found[1:], alone, atol=1e-5, rtol=1e-4)  # no example knows of another
+
+
+def test_a_network_that_is_shown_the_sum_hears_what_powers_do_not_tell() -> None:
+    x, c_noise = state(), torch.tensor([-0.5, 0.3])
+    turned = x * torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None, None]  # other signs: the same powers, another sum
+    for sees_sum in (False, True):
+        network = new_network(config(sees_sum=sees_sum), seed=1).eval()
+        gains, others = (network(y, c_noise) / y for y in (x, turned))
+        assert torch.allclose(gains, others, atol=1e-5) is not sees_sum
+    with pytest.raises(ValueError, match="sees all stems"):
+        config(sees_sum=True, independent=True)
+
+
+@pytest.mark.parametrize("sigma", [1e-3, 1e-2])
+def test_logits_stay_where_a_gradient_leads_back(sigma: float) -> None:
+    network = new_network(config(), seed=1).eval()
+    c_noise = torch.full((2,), math.log(sigma) / 4)
+    logit = network(1e9 * state(), c_noise, as_logit=True)
+    assert float(logit.abs().max()) <= STEEPEST
 
 
 def test_networks_depend_on_their_seed_alone() -> None:

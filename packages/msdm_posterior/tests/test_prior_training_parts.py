@@ -160,6 +160,18 @@ def test_items_have_the_prior_s_level_and_are_functions_of_their_index() -> None
     assert torch.equal(published[0]["stems"], quiet[0])
 
 
+def test_an_equaliser_changes_the_spectrum_before_the_level() -> None:
+    tone = torch.sin(2 * torch.pi * 40 * torch.arange(8000) / 8000).expand(4, 1, 8000)
+
+    class Equalised(Listed):
+        def __getitem__(self, index: int) -> dict[str, Tensor]:
+            return {**super().__getitem__(index), "equaliser_db": torch.tensor([[6.0, 0.0]] + 3 * [[0.0, 0.0]])}
+
+    stems = PriorItems(Equalised(tone[None]), TINY, jitter_db=0.0, seed=1)[0]["stems"]
+    assert float(stems[0].norm() / stems[1].norm()) == pytest.approx(10 ** (6 / 20), rel=1e-3)
+    assert float(stems.sum(dim=0).square().mean().sqrt()) == pytest.approx(0.1, rel=1e-5)
+
+
 def test_items_carry_the_embedding_of_their_sum() -> None:
     config = TINY.model_copy(update={"embedding_features": 8})
     encoder = BandLevels()

@@ -16,6 +16,7 @@ from sepkit.data.crops import SILENCE, RandomCrops
 from sepkit.data.opening import open_dataset
 from sepkit.data.track import Dataset as Songs
 from sepkit.errors import DatasetError, OptionError
+from sepkit.training.equaliser import equalised
 from sepkit.training.items import StemData, StemItems
 
 from .pairs import MIXTURE, pair_dataset
@@ -34,6 +35,7 @@ class PairData(StemData):
     `mode` stems: all stems of a song are needed, and mixtures are sums of stems that may come from several songs.
     `pairs`: a song needs its mixture and the targets, which stay together: speed varies, and sign, channels and gain
     for all alike. `latents`: pairs whose latents are computed once and kept in `latent_cache`; only the sign varies.
+    `equaliser_db` belongs to `stems`.
     `keep_silent`: the share of crops without the first target that are kept.
     """
 
@@ -90,7 +92,10 @@ class RemixedItems(Dataset[Item]):
         self.items.prepare()
 
     def __getitem__(self, index: int) -> Item:
-        stems = self.items[index]["stems"]
+        item = self.items[index]
+        stems = item["stems"]
+        if "equaliser_db" in item:
+            stems = equalised(stems, item["equaliser_db"], self.items.crops.sample_rate)
         mixture, names = stems.sum(dim=0), self.items.stems
         found = [
             stems[names.index(target)] if target in names else mixture - stems[names.index("vocals")]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sepkit.config import Frozen
 from sepkit.errors import OptionError
+from sepkit.training.equaliser import equaliser_gains
 
 from .config import LightSaftConfig
 from .spectrum import estimate, features, stft
@@ -20,12 +21,8 @@ Batch = dict[str, Tensor]
 
 def equaliser(points_db: Tensor, config: LightSaftConfig) -> Tensor:
     """Gains in dB at k frequencies evenly spaced in octaves, 40 Hz to Nyquist: ... k -> linear gain per bin ... f."""
-    nyquist = config.sample_rate / 2
-    hertz = torch.linspace(0, nyquist, config.n_fft // 2 + 1, device=points_db.device).clamp(min=40.0)
-    place = torch.log2(hertz / 40.0) / torch.log2(torch.tensor(nyquist / 40.0)) * (points_db.shape[-1] - 1)
-    low = place.long().clamp(max=points_db.shape[-1] - 2)
-    part = place - low
-    return 10 ** ((points_db[..., low] * (1 - part) + points_db[..., low + 1] * part) / 20)
+    hertz = torch.linspace(0, config.sample_rate / 2, config.n_fft // 2 + 1, device=points_db.device)
+    return equaliser_gains(points_db, hertz)
 
 
 class LossWeights(Frozen):

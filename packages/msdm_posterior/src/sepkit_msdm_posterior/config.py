@@ -110,7 +110,9 @@ class MsdmConfig(Frozen):
     asks for, a signed number for each coefficient; with `gain` it estimates the variance v of each coefficient, and
     the clean signal is v / (v + sigma²) of the state, so that it need not learn signs, which of a lapped transform are
     as good as random. `independent`: one network for each stem (ISDM) instead of one for all. `level_rms`: mixtures
-    are brought to this RMS before anything else (None: taken as they are). `embedding_features`: size of an optional
+    are brought to this RMS before anything else (None: taken as they are). `sees_sum` (head `gain`): the network is
+    also shown the power of the sum of all stems' states, which it could not tell from the powers of each; where a
+    sampler holds the stems to their mixture, that is the mixture in noise. `embedding_features`: size of an optional
     embedding that conditions the network. `separation` and `generation` are the sigmas to sample over, and `finish` is
     what `msdm_projected` ends with: a sample of the posterior, or the mean under the variances of the last estimates.
     """
@@ -122,6 +124,7 @@ class MsdmConfig(Frozen):
     network: Backbone = BandUNetConfig()
     head: Literal["edm", "gain"] = "gain"
     independent: bool = False
+    sees_sum: bool = False
     sigma_data: float = Field(default=1.0, gt=0)
     clamp: float | None = Field(default=None, gt=0)  # of the clean estimate; the published models: 1
     level_rms: float | None = Field(default=0.1, gt=0)
@@ -141,6 +144,8 @@ class MsdmConfig(Frozen):
     def _fitting(self) -> MsdmConfig:
         if len(set(self.stems)) != len(self.stems):
             raise ValueError(f"stems name one twice: {', '.join(self.stems)}")
+        if self.sees_sum and (self.independent or self.head != "gain"):
+            raise ValueError("sees_sum is for a head 'gain' that sees all stems: leave it, or independent, out")
         rate = self.codec.settings.get("sample_rate")
         if rate is not None and rate != self.sample_rate:
             raise ValueError(f"the codec works at {rate} Hz and the prior at {self.sample_rate} Hz; give one rate")

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from sepkit.errors import OptionError
+from sepkit.training.equaliser import equalised
 from sepkit.training.items import StemData, StemItems
 
 from .config import MsdmConfig
@@ -52,7 +53,10 @@ class PriorItems(torch.utils.data.Dataset[dict[str, Tensor]]):
             raise OptionError("An encoder and the model's embedding_features need each other; give both or neither.")
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        stems = self.items[index]["stems"]
+        found = self.items[index]
+        stems = found["stems"]
+        if "equaliser_db" in found:
+            stems = equalised(stems, found["equaliser_db"], self.config.sample_rate)
         if self.config.level_rms is not None:
             rng = np.random.default_rng([self.seed, index, 2])
             stems = levelled(stems, self.config.level_rms, float(rng.normal(0.0, self.jitter_db)))

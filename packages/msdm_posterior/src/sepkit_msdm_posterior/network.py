@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
+from einops import rearrange, reduce, repeat
 from torch import Tensor, nn
 
 from sepkit.diffusion import Denoiser, Level, denoiser
@@ -23,6 +23,7 @@ EMBEDDING_DROPOUT = 0.1  # Ho & Salimans 2022, "Classifier-free diffusion guidan
 NOISE_FLOOR = 0.3  # what is added to (x / sigma)² under the logarithm
 LEVEL_BANDS = 8  # neighbouring bands that share an offset by level
 LEVEL_SIZE = 64
+STEEPEST = 18.0  # of ln(v / sigma²), either way: beyond it nothing is heard, and no gradient would lead back
 
 
 class PriorNetwork(nn.Module):
@@ -37,10 +38,11 @@ class PriorNetwork(nn.Module):
         super().__init__()
         self.config = config
         bands, stems = latent_codec(config).features, len(config.stems)
-        seen = 1 if config.independent else stems
+        found = 1 if config.independent else stems
+        seen = found + config.sees_sum
         kinds = 1 if config.head == "edm" else 2
         count = stems if config.independent else 1
-        self.backbones = nn.ModuleList(backbone(config.network, kinds * seen, seen, bands) for _ in range(count))
+        self.backbones = nn.ModuleList(backbone(config.network, kinds * seen, found, bands) for _ in range(count))
         self.level_offset: nn.Module | None = None
         if config.head == "gain":
             self.level_offset = LevelOffset(stems, bands)
@@ -69,10 +71,13 @@ class PriorNetwork(nn.Module):
         """ln(v / sigma²), v the variance of each clean coefficient in the state x."""
         assert self.level_offset is not None
         x = x / sigma
+        if self.config.sees_sum:
+            x = torch.cat([x, reduce(x, "b s d n -> b 1 d n", "sum") / math.sqrt(x.shape[1])], dim=1)
         seen = torch.stack([local_power(x), neighbourhood_power(x)], dim=1)
         logit = self._run(seen, c_noise, embedding).float() + self.level_offset(c_noise)
         expected = F.softplus(2 * (4 * spread(c_noise) - math.log(self.config.sigma_data)))
-        return logit - expected  # -ln(1 + (sigma / sigma_data)²): where training begins
+        logit = logit - expected  # -ln(1 + (sigma / sigma_data)²): where training begins
+        return STEEPEST * torch.tanh(logit / STEEPEST)
 
     def _run(self, seen: Tensor, c_noise: Tensor, embedding: Tensor | None) -> Tensor:
         """Features b k s d n -> b s d n."""

@@ -10,8 +10,8 @@ import torch
 from einops import reduce
 from torch import Tensor, nn
 
-from sepkit.data.folder import with_channels
 from sepkit.data.opening import open_dataset
+from sepkit.data.part_files import with_channels
 from sepkit.data.track import Track
 from sepkit.errors import DatasetError
 from sepkit.evaluation.recipe import find_recipe
