@@ -37,6 +37,7 @@ from sepkit.separator import Separator
 
 from .claims_schema import read_ledger
 from .compare_page import markdown, plot
+from .excerpts import excerpt
 
 SHOWN = {
     "sdx23": {"sdr_mdx": "SDR"},
@@ -72,7 +73,8 @@ class Variant:
 
     def digest(self, track: Track, recipes: Sequence[str], stems: Sequence[str], *, along: bool) -> str:
         """A short name for all that a score depends on; a checkpoint counts by its contents."""
-        facts = {**self.options, "method": self.method, "along": along, "song": [track.name, track.seconds]}
+        song = [track.name, track.seconds, *([track.sample_rate] if track.channels == 1 else [])]
+        facts = {**self.options, "method": self.method, "along": along, "song": song}
         if tuple(recipes) != RECIPES:
             facts["recipes"] = list(recipes)
         if self.is_reference_point:
@@ -162,6 +164,8 @@ def parsed(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--test", action="append", default=[], help="dataset spec, may be repeated [synthetic:8]")
     parser.add_argument("--recipe", action="append", choices=SHOWN, help=f"may be repeated [{', '.join(RECIPES)}]")
     parser.add_argument("--published", action="append", default=[], metavar="TABLE", help="a table of the ledger")
+    parser.add_argument("--excerpt", type=float, metavar="SECONDS", help="of each song, where most stems sound [all]")
+    parser.add_argument("--mono", type=int, metavar="HZ", help="the channels' mean at that rate [as it is]")
     parser.add_argument("--title", default="Variants side by side")
     parser.add_argument("--runs", type=Path, default=Path("runs/compare/scores"), help="scores so far")
     parser.add_argument("--out", type=Path, required=True, help="path without suffix")
@@ -191,6 +195,12 @@ def report_of(arguments: argparse.Namespace) -> dict[str, Any]:
     published = [published_table(name) for name in arguments.published]
     specs = arguments.test or ["synthetic:8"]
     tests = {":".join(part.rpartition("/")[2] for part in spec.split(":")): opened(spec) for spec in specs}
+    if arguments.excerpt or arguments.mono:
+        wanted = methods[0].info.stems
+        tests = {
+            test: [excerpt(track, wanted, arguments.excerpt, arguments.mono) for track in tracks]
+            for test, tracks in tests.items()
+        }
     results: dict[str, Any] = {}
     for variant in variants:
         print(f"{variant.label} …", flush=True)
@@ -200,6 +210,8 @@ def report_of(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "title": arguments.title,
         "recipes": list(arguments.recipe),
+        "excerpt": arguments.excerpt,
+        "mono": arguments.mono,
         "metrics": {metric: name for recipe in arguments.recipe for metric, name in SHOWN[recipe].items()},
         "results": results,
         "published": published,

@@ -28,6 +28,8 @@ from sepkit.evaluation.report import PageOptions, write_report
 from sepkit.generator import Generator, get_generator, mixed
 from sepkit.partial_files import write_text
 
+from .excerpts import excerpt
+
 TOTAL = "all"
 SILENT = 1e-9
 
@@ -72,17 +74,13 @@ def sound_of(audio: Audio) -> dict[str, float]:
     }
 
 
-def excerpt(spec: str, stems: Sequence[str], seconds: float) -> dict[str, Audio]:
-    """The stretch of the dataset's first song in which its quietest stem is loudest; DatasetError without songs."""
+def song_of(spec: str, stems: Sequence[str], seconds: float) -> dict[str, Audio]:
+    """An excerpt of the dataset's first song that has all the stems; DatasetError without one."""
     for track in open_dataset(spec, "test" if spec.startswith("synthetic") else None):
-        view = track.view(tuple(stems))
-        whole = {stem: view.load(stem) for stem in stems}
-        length = min(round(seconds * track.sample_rate), view.length_samples)
-        starts = range(0, view.length_samples - length + 1, track.sample_rate)
-        quietest = [min(float(x[:, a : a + length].square().mean()) for x in whole.values()) for a in starts]
-        first = starts[quietest.index(max(quietest))]
-        return {stem: Audio(x[:, first : first + length], track.sample_rate) for stem, x in whole.items()}
-    raise DatasetError(f"{spec} has no songs.")
+        if set(stems) <= set(track.stems):
+            found = excerpt(track, stems, seconds)
+            return {stem: Audio(found.load(stem), found.sample_rate) for stem in stems}
+    raise DatasetError(f"{spec} has no song with all of {', '.join(stems)}.")
 
 
 def parsed(given: Sequence[str] | None) -> argparse.Namespace:
@@ -110,7 +108,7 @@ def report_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """Make and keep every piece, and tell what became of it."""
     generator = get_generator(arguments.method, checkpoint=arguments.checkpoint, untrained=arguments.untrained)
     stems = generator.info.stems
-    song = excerpt(arguments.song, stems, arguments.seconds)
+    song = song_of(arguments.song, stems, arguments.seconds)
     takes: dict[str, Any] = {}
     for given in [(), *arrangements(stems)]:
         name = take_name(given)

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 pytest.importorskip("sepkit_waveform_diffusion")
 
 from benchmarks import compare
 from benchmarks.compare_page import MEAN, last, stems_of
+from benchmarks.excerpts import excerpt
 from sepkit import registry
 from sepkit.data.synthetic import synthetic_set
+from sepkit.data.track import track_in_memory
 from sepkit_waveform_diffusion.separator import build
 
 
@@ -56,7 +59,8 @@ def test_other_recipes_reference_points_and_published_rows(
     words = [
         "--variant", "mixture", "mixture", "--variant", "ours", "cold_here", "untrained=true", "steps=1",
         "--variant", "masks", "ideal_ratio_mask", "--recipe", "beyond_sdr", "--published", "msdm-slakh",
-        "--test", "made:3", "--out", str(tmp_path / "points"), "--runs", str(tmp_path / "runs"),
+        "--test", "made:3", "--excerpt", "1", "--mono", "8000",
+        "--out", str(tmp_path / "points"), "--runs", str(tmp_path / "runs"),
     ]  # fmt: skip
     with registry.register("cold_here", build):
         assert compare.main(words) == 0
@@ -71,7 +75,8 @@ def test_other_recipes_reference_points_and_published_rows(
     page = (tmp_path / "points.md").read_text()
     assert "[msdm-slakh]" in page
     assert "mrstft is `mrstft`; bleedless" in page
-    assert "--recipe beyond_sdr --published msdm-slakh" in page
+    assert "--recipe beyond_sdr --published msdm-slakh --excerpt 1 --mono 8000" in page
+    assert {song["seconds"] for result in report["results"].values() for song in result["songs"]} == {1.0}
     capsys.readouterr()
 
 
@@ -99,3 +104,17 @@ def test_wrong_variants_end_before_any_work(
 ) -> None:
     assert compare.main([*words, "--out", str(tmp_path / "x")]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_an_excerpt_is_where_most_stems_sound_and_the_quietest_is_loudest() -> None:
+    rate = 100
+    steady, entering = torch.full((2, 5 * rate), 0.1), torch.zeros(2, 5 * rate)
+    entering[:, 2 * rate : 3 * rate] = 0.01
+    entering[:, 3 * rate :] = 0.02
+    song = track_in_memory("song", {"bass": steady, "drums": entering}, rate)
+    found = excerpt(song, ("bass", "drums", "piano"), 2.0)
+    assert found.stems == ("bass", "drums")
+    torch.testing.assert_close(found.load("drums"), torch.full((2, 2 * rate), 0.02))
+    assert excerpt(song, ("bass", "drums"), None).length_samples == song.length_samples
+    mono = excerpt(song, ("bass", "drums"), 2.0, mono_rate=50)
+    assert (mono.channels, mono.sample_rate, mono.length_samples) == (1, 50, 100)
