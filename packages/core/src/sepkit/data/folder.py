@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import DatasetError
 from .layouts import MIXTURE, SongFiles, find_songs
+from .layouts import SPLITS as SPLITS  # for those who look for splits in folders of their own
 from .part_files import BadTrack, Part, PartFormat, built_tracks, part_format, part_identity, read_part
 from .stem_names import STEMS
 from .track import Dataset, Track
