@@ -21,6 +21,7 @@ from ..data.opening import FOLDER_KINDS, open_dataset
 from ..data.track import Dataset
 from ..errors import OptionError, SepkitError
 from ..quality import parse_quality
+from .fitting import fitting
 from .harness import RunSettings, evaluate
 from .machine import machine_facts
 from .methods import BY_NAME_ONLY, Method, available_methods, find_methods, with_checkpoint
@@ -84,6 +85,11 @@ def run_methods(run: MethodRun, command: Sequence[str], museval_json: Path | Non
     methods = choose_methods(run.methods, run.checkpoints)
     recipes = choose_recipes(run.recipes)
     tracks = choose_tracks(run.dataset, run.split, run.tracks, run.limit)
+    methods, left_out = fitting(methods, asked_names(run.methods), tracks)
+    for note in left_out:
+        print_note(note)
+    if not methods:
+        raise OptionError(f"--methods {run.methods}: none fits {run.dataset}; name those to have all the same.")
     out, settings = run.out or default_folder(run.dataset), run.settings
     exported = exported_recipe(recipes) if museval_json is not None else None
     refuse_overlap(out, dataset_folders(run.dataset))
@@ -129,7 +135,7 @@ def choose_methods(names: str, checkpoints: Sequence[str] = ()) -> list[Method]:
 
     Raises UnknownNameError for a name that is not known, OptionError where no method is named or no weights fit.
     """
-    chosen = find_methods([name.strip() for name in names.split(",") if name.strip()], method_groups())
+    chosen = find_methods(asked_names(names), method_groups())
     if not chosen:
         raise OptionError(f"--methods {names!r} names no method; write all, or names with commas between them.")
     folders = {}
@@ -139,6 +145,11 @@ def choose_methods(names: str, checkpoints: Sequence[str] = ()) -> list[Method]:
             raise OptionError(f"--checkpoint {given!r} fits no chosen method; write NAME=FOLDER.")
         folders[name] = path
     return [with_checkpoint(method, folders[method.name]) if method.name in folders else method for method in chosen]
+
+
+def asked_names(names: str) -> list[str]:
+    """The words between commas."""
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def method_groups() -> dict[str, list[str]]:

@@ -24,7 +24,7 @@ class Method(Frozen):
     """One thing to evaluate: an installed method by name, a reference point, or any factory.
 
     `factory` ("package.module:function") builds a Separator in the method's own process, with `options`; None asks the
-    registry. `facts` are those known without building it.
+    registry. `facts` are those known without building it, and so are `stems`; None: not known.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Method(Frozen):
     checkpoint: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     facts: MethodFacts = MethodFacts()
+    stems: tuple[str, ...] | None = None
 
     @property
     def is_reference_point(self) -> bool:
@@ -45,7 +46,10 @@ class Method(Frozen):
 
 def available_methods() -> dict[str, Method]:
     """Every installed method, then every reference point."""
-    installed = {summary.name: Method(name=summary.name, facts=_facts(summary)) for summary in list_separators()}
+    installed = {
+        summary.name: Method(name=summary.name, facts=_facts(summary), stems=summary.stems)
+        for summary in list_separators()
+    }
     known = {
         name: MethodFacts(
             kind=point.kind,
