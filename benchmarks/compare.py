@@ -164,6 +164,7 @@ def parsed(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--test", action="append", default=[], help="dataset spec, may be repeated [synthetic:8]")
     parser.add_argument("--recipe", action="append", choices=SHOWN, help=f"may be repeated [{', '.join(RECIPES)}]")
     parser.add_argument("--published", action="append", default=[], metavar="TABLE", help="a table of the ledger")
+    parser.add_argument("--limit", type=int, metavar="SONGS", help="of each test, the first ones [all]")
     parser.add_argument("--excerpt", type=float, metavar="SECONDS", help="of each song, where most stems sound [all]")
     parser.add_argument("--mono", type=int, metavar="HZ", help="the channels' mean at that rate [as it is]")
     parser.add_argument("--title", default="Variants side by side")
@@ -194,7 +195,9 @@ def report_of(arguments: argparse.Namespace) -> dict[str, Any]:
         raise OptionError("Every variant is a reference point, and only a method says for which stems: add one.")
     published = [published_table(name) for name in arguments.published]
     specs = arguments.test or ["synthetic:8"]
-    tests = {":".join(part.rpartition("/")[2] for part in spec.split(":")): opened(spec) for spec in specs}
+    tests = {
+        ":".join(part.rpartition("/")[2] for part in spec.split(":")): opened(spec)[: arguments.limit] for spec in specs
+    }
     if arguments.excerpt or arguments.mono:
         wanted = methods[0].info.stems
         tests = {
@@ -210,6 +213,7 @@ def report_of(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "title": arguments.title,
         "recipes": list(arguments.recipe),
+        "limit": arguments.limit,
         "excerpt": arguments.excerpt,
         "mono": arguments.mono,
         "metrics": {metric: name for recipe in arguments.recipe for metric, name in SHOWN[recipe].items()},

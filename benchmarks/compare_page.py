@@ -64,7 +64,7 @@ def command(report: Mapping[str, Any]) -> str:
     chosen = [f"--recipe {name}" for name in report["recipes"]] + [
         f"--published {table['id']}" for table in report["published"]
     ]
-    chosen += [f"--{name} {report[name]:g}" for name in ("excerpt", "mono") if report[name]]
+    chosen += [f"--{name} {report[name]:g}" for name in ("limit", "excerpt", "mono") if report[name]]
     if chosen:
         lines.append("    " + " ".join(chosen))
     words = [f"--along {shlex.quote(label)}" for label in report["along"]] + [f"--test {test}" for test in tests]

@@ -59,14 +59,14 @@ def test_other_recipes_reference_points_and_published_rows(
     words = [
         "--variant", "mixture", "mixture", "--variant", "ours", "cold_here", "untrained=true", "steps=1",
         "--variant", "masks", "ideal_ratio_mask", "--recipe", "beyond_sdr", "--published", "msdm-slakh",
-        "--test", "made:3", "--excerpt", "1", "--mono", "8000",
+        "--test", "made:3", "--limit", "2", "--excerpt", "1", "--mono", "8000",
         "--out", str(tmp_path / "points"), "--runs", str(tmp_path / "runs"),
     ]  # fmt: skip
     with registry.register("cold_here", build):
         assert compare.main(words) == 0
     report = json.loads((tmp_path / "points.json").read_text())
     for result in report["results"].values():  # the method says for which stems
-        assert [list(song["steps"][-1]) for song in result["songs"]] == [["vocals", "accompaniment"]] * 3
+        assert [list(song["steps"][-1]) for song in result["songs"]] == [["vocals", "accompaniment"]] * 2
     distance = {
         label: sum(song["steps"][-1]["vocals"]["mrstft"] for song in result["songs"])
         for label, result in report["results"].items()
@@ -75,7 +75,7 @@ def test_other_recipes_reference_points_and_published_rows(
     page = (tmp_path / "points.md").read_text()
     assert "[msdm-slakh]" in page
     assert "mrstft is `mrstft`; bleedless" in page
-    assert "--recipe beyond_sdr --published msdm-slakh --excerpt 1 --mono 8000" in page
+    assert "--recipe beyond_sdr --published msdm-slakh --limit 2 --excerpt 1 --mono 8000" in page
     assert {song["seconds"] for result in report["results"].values() for song in result["songs"]} == {1.0}
     capsys.readouterr()
 
