@@ -347,6 +347,15 @@ def test_medleydb_leaves_out_what_musdb_has_and_its_artists(trees) -> None:
     assert track.is_complete()
 
 
+def test_a_mix_of_medleydb_with_gains_of_its_own_spoils_no_training(tmp_path: Path) -> None:
+    medleydb(tmp_path)
+    folder = tmp_path / "Audio" / "AmarLal_Rest"
+    write(folder / "AmarLal_Rest_MIX.wav", sum((noise(1, s) * s / 6 for s in range(1, 7)), np.zeros((2, LENGTH))))
+    report = check_dataset(f"medleydb:{tmp_path}")
+    assert report.ok
+    assert [(f.kind, f.song) for f in report.of("warning")] == [("mixture", "AmarLal_Rest")]
+
+
 def test_saraga_has_vocals_and_no_accompaniment(trees) -> None:
     dataset = open_dataset(f"saraga:{trees('saraga')}")
     assert len(dataset) == 2

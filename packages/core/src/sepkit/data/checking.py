@@ -159,6 +159,8 @@ def _of_mixture(song: SongFacts) -> list[tuple[Severity, str, str]]:
     error = f"mixture minus stems is {song.mixture_error_db:.1f} dB of the mixture"
     if song.complete is False:
         return [("note", "incomplete", f"{error}: there is no reference of what the stems leave")]
+    if song.unexplained and song.mixed_anew:
+        return [("warning", "mixture", f"{error}, as it has other gains: its accompaniment and other are not known")]
     if song.unexplained:
         text = f"{error}: a stem is missing, shifted or another recording"
         return [("problem", "mixture", text)]

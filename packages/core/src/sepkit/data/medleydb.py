@@ -106,7 +106,10 @@ def _track(root: Path, folder: Path, title: str, sample_rate: int | None, notes:
         parts,
         mixture=Part(folder / f"{title}{MIX}"),
         sample_rate=sample_rate,
-        facts={key: metadata[key] for key in ("artist", "title", "genre", "has_bleed") if key in metadata},
+        facts={
+            **{key: metadata[key] for key in ("artist", "title", "genre", "has_bleed") if key in metadata},
+            "mixed_anew": True,  # by the makers of the song, each stem with a gain of its own
+        },
     )
 
 

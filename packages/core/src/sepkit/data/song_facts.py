@@ -48,6 +48,7 @@ class SongFacts(Frozen):
     longest_difference_seconds: float = 0.0  # between the longest of its files and the shortest
     own_mixture: bool = False
     complete: bool | None = None
+    mixed_anew: bool = False  # the mixture is known to have gains of its own
     mixture_error_db: float | None = None
     mixture_level_db: float | None = None
     error: str | None = None
@@ -82,6 +83,7 @@ def plain_facts(track: Track, split: str | None, *, read_files: bool = True) -> 
         stems={},
         own_mixture=not track.mixture_is_sum,
         complete=track.complete,
+        mixed_anew=bool(track.facts.get("mixed_anew")),
         **(file_facts(track) if read_files else {}),
     )
 
