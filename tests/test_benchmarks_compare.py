@@ -32,7 +32,7 @@ def test_variants_are_scored_and_compared(songs: list[Any], tmp_path: Path, caps
         "--variant", "none", "cold_here", "untrained=true", "steps=2",
         "--variant", "filtered", "cold_here", "untrained=true", "steps=2", "wiener=complement",
         "--variant", "same", "cold_here", "untrained=true", "steps=2",
-        "--along", "none", "--test", "made:3", "--out", str(tmp_path / "out/steps"), "--runs", str(tmp_path / "runs"),
+        "--along", "none", "--recipe", "sdx23", "--test", "made:3", "--out", str(tmp_path / "out/steps"), "--runs", str(tmp_path / "runs"),
     ]  # fmt: skip
     with registry.register("cold_here", build):
         assert compare.main(words) == 0
