@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-pytest.importorskip("sepkit_waveform_diffusion")
+pytest.importorskip("sepkit_latent_diffusion")
 
 from benchmarks import compare
 from benchmarks.compare_page import MEAN, last, stems_of
@@ -17,7 +17,7 @@ from benchmarks.excerpts import excerpt
 from sepkit import registry
 from sepkit.data.synthetic import synthetic_set
 from sepkit.data.track import track_in_memory
-from sepkit_waveform_diffusion.separator import build
+from sepkit_latent_diffusion.separator import build
 
 
 @pytest.fixture
@@ -29,12 +29,12 @@ def songs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_variants_are_scored_and_compared(songs: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [
-        "--variant", "none", "cold_here", "untrained=true", "steps=2",
-        "--variant", "filtered", "cold_here", "untrained=true", "steps=2", "wiener=complement",
-        "--variant", "same", "cold_here", "untrained=true", "steps=2",
+        "--variant", "none", "tiny_here", "untrained=true", "preset=tiny", "steps=2",
+        "--variant", "filtered", "tiny_here", "untrained=true", "preset=tiny", "steps=2", "phase=mixture",
+        "--variant", "same", "tiny_here", "untrained=true", "preset=tiny", "steps=2",
         "--along", "none", "--recipe", "sdx23", "--test", "made:3", "--out", str(tmp_path / "out/steps"), "--runs", str(tmp_path / "runs"),
     ]  # fmt: skip
-    with registry.register("cold_here", build):
+    with registry.register("tiny_here", build):
         assert compare.main(words) == 0
         before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
         assert compare.main(words) == 0
@@ -48,7 +48,7 @@ def test_variants_are_scored_and_compared(songs: list[Any], tmp_path: Path, caps
     assert "+0.00 (+0.00 to +0.00)" in same  # separate is the last of separate_iter
     assert "+0.00 (+0.00 to +0.00)" not in filtered
     assert "Along the steps of none" in page
-    assert "--variant filtered cold_here untrained=true steps=2 wiener=complement" in page
+    assert "--variant filtered tiny_here untrained=true preset=tiny steps=2 phase=mixture" in page
     assert (tmp_path / "out/steps.svg").stat().st_size > 1000
     capsys.readouterr()
 
@@ -57,12 +57,12 @@ def test_other_recipes_reference_points_and_published_rows(
     songs: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [
-        "--variant", "mixture", "mixture", "--variant", "ours", "cold_here", "untrained=true", "steps=1",
+        "--variant", "mixture", "mixture", "--variant", "ours", "tiny_here", "untrained=true", "preset=tiny", "steps=1",
         "--variant", "masks", "ideal_ratio_mask", "--recipe", "beyond_sdr", "--published", "msdm-slakh",
         "--test", "made:3", "--limit", "2", "--excerpt", "1", "--mono", "8000",
         "--out", str(tmp_path / "points"), "--runs", str(tmp_path / "runs"),
     ]  # fmt: skip
-    with registry.register("cold_here", build):
+    with registry.register("tiny_here", build):
         assert compare.main(words) == 0
     report = json.loads((tmp_path / "points.json").read_text())
     for result in report["results"].values():  # the method says for which stems
