@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -276,7 +277,6 @@ def test_a_stem_file_holds_what_was_put_into_its_streams(trees) -> None:
         given, found = low(0, number), track.load(stem, 0, LENGTH).numpy()
         assert 10 * np.log10(np.square(found - given).mean() / np.square(given).mean()) < -15, stem
     assert torch.equal(track.load("bass", 7000, 900), track.load("bass")[:, 7000:7900])
-    assert not track.mixture_is_sum
     assert track.mixture_fit.unexplained < 0.05
 
 
@@ -384,8 +384,8 @@ BROKEN: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("name", TREES)
-def test_one_bad_song_is_reported_and_the_others_go_on(name: str, tmp_path: Path) -> None:
-    TREES[name](tmp_path)
+def test_one_bad_song_is_reported_and_the_others_go_on(name: str, trees, tmp_path: Path) -> None:
+    shutil.copytree(trees(name), tmp_path, dirs_exist_ok=True)
     whole = sum(check_dataset(spec(name, tmp_path), listen=False).counts.values())
     BROKEN[name](tmp_path)
     report = check_dataset(spec(name, tmp_path), listen=False)

@@ -83,8 +83,8 @@ def coded(samples: np.ndarray, **options: str) -> np.ndarray:
 
 
 def test_copies_are_known_at_other_levels_shifted_and_coded_anew_and_strangers_are_not() -> None:
-    originals = [track.mixture.numpy() for track in synthetic_set(3, seconds=4.0, split="train")]
-    originals.append(noise(5, length=4 * RATE))
+    originals = [track.mixture.numpy() for track in synthetic_set(2, seconds=3.0, split="train")]
+    originals += [noise(seed, length=3 * RATE) for seed in (4, 5)]
     mp3 = coded(originals[0], format="MP3")
     changed = {
         "3 dB quieter": 0.708 * originals[0],
@@ -93,9 +93,9 @@ def test_copies_are_known_at_other_levels_shifted_and_coded_anew_and_strangers_a
         "begun in the middle": originals[2][:, RATE + 77 :],
         "MP3, quieter, later": 0.5 * np.pad(mp3, ((0, 0), (200, 0))),
         "Vorbis": coded(originals[1], format="OGG", subtype="VORBIS"),
-        "another rate": originals[2][:, ::2],
+        "another rate": originals[1][:, ::2],
     }
-    sources = (0, 3, 1, 2, 0, 1, 2)
+    sources = (0, 3, 1, 2, 0, 1, 1)
     prints = [fingerprint(np.asarray(x, np.float32), RATE) for x in (*originals, *changed.values())]
     prints[-1] = fingerprint(np.ascontiguousarray(changed["another rate"]), RATE // 2)
     matches = {(match.first, match.second) for match in same_recordings(prints)}
