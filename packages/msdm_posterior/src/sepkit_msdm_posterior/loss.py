@@ -96,8 +96,8 @@ class PriorLoss:
             walking = torch.rand(len(z), device=z.device) < self.walk.share
         if walking.any():
             with torch.no_grad():
-                place, sigma = z.clone(), sigma.clone()
-                place[walking], sigma[walking] = on_the_way(z[walking], sigma[walking], self.walk, logit)
+                place = z.clone()
+                place[walking] = on_the_way(z[walking], sigma[walking], self.walk, logit)
         state = place + trailing(sigma) * torch.randn(z.shape).to(z)
         found = logit(state, sigma, embedding)
         terms = torch.where(walking, self._of_walk(found, z, sigma), self._of_noise(found, state, z, sigma))
