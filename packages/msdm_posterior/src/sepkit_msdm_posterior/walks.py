@@ -32,7 +32,7 @@ class Walk(Frozen):
 
 
 def on_the_way(stems: Tensor, sigma: Tensor, walk: Walk, logit: Logit) -> Tensor:
-    """What stands in the place of clean stems (b s d n) under the noise of sigma (b): it sums to the mixture as they do.
+    """What stands in the place of clean stems (b s d n) under the noise of sigma (b); it sums to the mixture too.
 
     Randomness from torch's global random state.
     """
