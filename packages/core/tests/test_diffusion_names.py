@@ -44,6 +44,7 @@ SETTINGS = {
     "ddim": {"steps": 3, "eta": 0.4},
     "dpm_solver_2m": {"steps": 3},
     "heun": {"steps": 3},
+    "renewed": {"steps": 3},
 }
 PLUGIN = """
     from typing import Literal

@@ -19,8 +19,10 @@ from sepkit.diffusion import (
     HalfCircle,
     Heun,
     Karras,
+    Level,
     NoiseAtSigma,
     NoiseEstimate,
+    Renewed,
     Velocity,
     denoiser,
 )
@@ -223,3 +225,20 @@ def test_a_numbered_step_network_on_sigmas() -> None:
     for now, nxt in itertools.pairwise(sigmas):
         z = z + network(z / math.sqrt(now**2 + 1), torch.full((2,), t_of(now), dtype=torch.float64)) * (nxt - now)
     close(ChurnedEuler(steps=10)(denoiser(network, NoiseAtSigma(trained=trained)), start, schedule, Draws(0)), z)
+
+
+def test_multistep_consistency_sampling() -> None:
+    """Song et al. 2023, "Consistency models", algorithm 1: x = f(x_T); for each tau: x = f(x + tau z)."""
+    steps, schedule = 5, Karras(sigma_min=0.1, sigma_max=3.0)
+    sigmas = [float(level.sigma) for level in schedule.levels(steps)]
+    draws = Draws(steps)
+    start = 3.0 * Draws(1, seed=1).rows[0]
+
+    def denoise(x: Tensor, level: Level, /) -> Tensor:
+        return network(x, torch.as_tensor(level.sigma))
+
+    x = denoise(start, Level(1.0, sigmas[0], sigmas[0]))
+    for row, sigma in zip(draws.rows, sigmas[1:-1], strict=False):
+        x = denoise(x + sigma * row, Level(1.0, sigma, sigma))
+    close(Renewed(steps=steps)(denoise, start, schedule, draws), x)
+    assert draws.asked == [1, 2, 3, 4]

@@ -67,3 +67,17 @@ def test_settings_take_the_prior_s_finish_unless_told_otherwise() -> None:
     assert posterior(config).mean_below == 1.5 * config.separation.sigma_min
     assert posterior(config, finish="sample").mean_below is None
     assert posterior(PRESETS["tiny"].model_copy(update={"finish": "sample"})).mean_below is None
+
+
+def test_a_prior_that_was_walked_in_training_takes_the_mean_at_every_step_and_new_noise() -> None:
+    config = PRESETS["tiny"].model_copy(update={"finish": "means"})
+    settings = settings_for("projected", "balanced", {}, config, additive=True)
+    assert settings.sampler == "renewed"
+    posterior = settings.made_posterior(config)
+    mixture = torch.randn(1, 1, 30, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    wanted = VARIANCE / VARIANCE.sum(1, keepdim=True) * mixture
+    x = 9.0 * torch.randn(1, 4, 30, 7, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    for sigma in (9.0, 0.1):
+        torch.testing.assert_close(posterior.bind(denoise, mixture)(x, Level(1.0, sigma, sigma)), wanted)
+    assert settings_for("projected", "balanced", {"sampler": "heun"}, config, additive=True).sampler == "heun"
+    assert settings_for("dirac", "balanced", {}, config, additive=True).sampler == "churned_euler"

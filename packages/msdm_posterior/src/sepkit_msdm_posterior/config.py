@@ -100,6 +100,8 @@ class LegacyConfig(Frozen):
         return self
 
 
+Finish = Literal["sample", "mean", "means"]
+
 Backbone = Annotated[BandUNetConfig | AdpConfig | LegacyConfig, Field(discriminator="kind")]
 
 
@@ -114,7 +116,8 @@ class MsdmConfig(Frozen):
     also shown the power of the sum of all stems' states, which it could not tell from the powers of each; where a
     sampler holds the stems to their mixture, that is the mixture in noise. `embedding_features`: size of an optional
     embedding that conditions the network. `separation` and `generation` are the sigmas to sample over, and `finish` is
-    what `msdm_projected` ends with: a sample of the posterior, or the mean under the variances of the last estimates.
+    what `msdm_projected` ends with: a sample of the posterior, the mean under the variances of the last estimates, or
+    that mean at every step (`means`), which is what training on states of a walk prepares a network for.
     """
 
     stems: tuple[str, ...] = Field(default=BAND, min_length=1)
@@ -132,7 +135,7 @@ class MsdmConfig(Frozen):
     window_seconds: float = Field(default=12.0, gt=0)
     separation: Karras = Karras(sigma_min=0.01, sigma_max=10.0, rho=7.0)
     generation: Karras = Karras(sigma_min=0.01, sigma_max=20.0, rho=7.0)
-    finish: Literal["sample", "mean"] = "sample"
+    finish: Finish = "sample"
     calibration: ErrorVariance | None = None  # mean squared error of the estimates on validation songs
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from sepkit.diffusion import Karras, get_sampler
 from sepkit.errors import OptionError, nearest
 from sepkit.separator import WindowSettings
 
-from .config import MsdmConfig
+from .config import Finish, MsdmConfig
 from .posteriors import Dirac, Gaussian, Posterior, Projected, check_stable
 from .sampling import StepwiseSampler
 
@@ -33,7 +34,7 @@ class MsdmSettings(WindowSettings):
 
     `posterior` with its own: Dirac's `source` (the stem that is what the others leave), Gaussian's `gamma`, Projected's
     `weights`, from the estimates' gain or power (`by`), averaged over `smooth` neighbouring bands and frames, and its
-    `finish`: a sample, or the mean that the last estimates' variances tell.
+    `finish`: a sample, the mean that the last estimates' variances tell, or that mean at every step (`means`).
     `sampler`, a name of `sepkit.diffusion`, with `steps`, `churn`, `passes` and `eta` where it has them; `sigma_min`,
     `sigma_max` and `rho` of the levels. `samples` draws are averaged. `phase`: stems as decoded, or their magnitudes
     with the mixture's phase; `rest`: how what they leave of the mixture is shared out, by local power, equally, or not.
@@ -45,7 +46,7 @@ class MsdmSettings(WindowSettings):
     weights: Weights = "empirical"
     by: Literal["gain", "power"] = "gain"
     smooth: tuple[int, ...] = ()
-    finish: Literal["sample", "mean"] = "sample"
+    finish: Finish = "sample"
     sampler: str = "churned_euler"
     steps: int = Field(default=20, ge=1)
     churn: float | None = Field(default=None, ge=0)
@@ -80,7 +81,7 @@ class MsdmSettings(WindowSettings):
             return Dirac(source=config.stems.index(self.source))
         if self.posterior == "gaussian":
             return Gaussian(gamma=self.gamma)
-        mean_below = LAST_LEVEL * self.sigma_min if self.finish == "mean" else None
+        mean_below = {"sample": None, "mean": LAST_LEVEL * self.sigma_min, "means": math.inf}[self.finish]
         if self.weights != "calibrated":
             return Projected(weights=self.weights, by=self.by, smooth=self.smooth, mean_below=mean_below)
         if config.calibration is None:
@@ -147,7 +148,7 @@ class ProjectedOptions(Options):
     weights: Weights | None = None
     by: Literal["gain", "power"] | None = None
     smooth: tuple[int, ...] | None = None
-    finish: Literal["sample", "mean"] | None = None
+    finish: Finish | None = None
 
 
 OPTIONS: Mapping[Kind, type[Options]] = {
@@ -190,6 +191,8 @@ def settings_for(
     if isinstance(quality, str) and quality not in known:
         raise OptionError(f"quality {quality!r} is not known: {nearest(quality, known)}")
     chosen = dict(known[quality]) if isinstance(quality, str) else {**known["balanced"], "steps": quality}
+    if kind == "projected" and fixed.get("finish", config.finish) == "means":
+        fixed = {"sampler": "renewed", **fixed}  # as training walked
     if fixed.get("sampler", "churned_euler") != "churned_euler":  # another sampler has knobs of its own
         chosen = {name: value for name, value in chosen.items() if name not in ("churn", "passes")}
     levels = config.separation.model_dump(include={"sigma_min", "sigma_max", "rho"})

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .samplers import DpmSolver2M as DpmSolver2M
     from .samplers import Heun as Heun
     from .samplers import Iterate as Iterate
+    from .samplers import Renewed as Renewed
     from .samplers import Sampler as Sampler
     from .schedules import HalfCircle as HalfCircle
     from .schedules import Karras as Karras
@@ -71,7 +72,7 @@ _FILES = {
         "Velocity",
         "denoiser",
     ),
-    "samplers": ("ChurnedEuler", "Ddim", "DpmSolver2M", "Heun", "Iterate", "Sampler"),
+    "samplers": ("ChurnedEuler", "Ddim", "DpmSolver2M", "Heun", "Iterate", "Renewed", "Sampler"),
     "schedules": ("HalfCircle", "Karras", "LogNormalSigma", "Schedule"),
 }
 _HOMES = {name: file for file, names in _FILES.items() for name in names}

@@ -116,6 +116,7 @@ SAMPLERS = Family(
         "ddim": "sepkit.diffusion.samplers:Ddim",
         "dpm_solver_2m": "sepkit.diffusion.samplers:DpmSolver2M",
         "heun": "sepkit.diffusion.samplers:Heun",
+        "renewed": "sepkit.diffusion.samplers:Renewed",
     },
 )
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..config import Frozen
 from ..errors import OptionError
-from .level import Denoiser, Level, renoise, step
+from .level import Denoiser, Level, blend, renoise, scaled, step
 from .noise_sources import NoiseSource
 from .schedules import Schedule
 
@@ -172,6 +172,26 @@ class DpmSolver2M(_Stepwise):
                 ahead = signal + (h / h_before / 2) * (signal - before)
             x = step(x, ahead, now, nxt)
             before, h_before = signal, h
+            yield Iterate(nxt, x, signal)
+
+
+class Renewed(_Stepwise):
+    """Song et al. 2023, "Consistency models", algorithm 1: every step puts new noise to the last estimate.
+
+    A state then holds nothing but that estimate, so errors of earlier states are forgotten and those of the estimate
+    are not. Its result is the last estimate, which for a denoiser is a mean and not a sample.
+    """
+
+    name: Literal["renewed"] = "renewed"
+
+    def iterate(
+        self, denoise: Denoiser, start: Tensor, schedule: Schedule, noise: NoiseSource, *, first: int = 0
+    ) -> Iterator[Iterate]:
+        """State and estimate after each of the steps."""
+        x = start
+        for i, now, nxt in _numbered_steps(schedule, self.steps, first):
+            signal = denoise(x, now)
+            x = blend(nxt, signal, noise(i + 1, x)) if nxt.sigma > 0 else scaled(nxt.alpha, signal)
             yield Iterate(nxt, x, signal)
 
 
