@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -24,6 +23,9 @@ Phase = Literal["own", "mixture"]
 
 LAST_LEVEL = 1.5
 """Times sigma_min: what even a churned last step begins below."""
+
+EVERYWHERE = 1e9
+"""Above any sigma; JSON has no infinity."""
 
 FIRST_STEM = "bass"
 """The stem that the published Dirac sampler takes as the rest."""
@@ -81,7 +83,7 @@ class MsdmSettings(WindowSettings):
             return Dirac(source=config.stems.index(self.source))
         if self.posterior == "gaussian":
             return Gaussian(gamma=self.gamma)
-        mean_below = {"sample": None, "mean": LAST_LEVEL * self.sigma_min, "means": math.inf}[self.finish]
+        mean_below = {"sample": None, "mean": LAST_LEVEL * self.sigma_min, "means": EVERYWHERE}[self.finish]
         if self.weights != "calibrated":
             return Projected(weights=self.weights, by=self.by, smooth=self.smooth, mean_below=mean_below)
         if config.calibration is None:
