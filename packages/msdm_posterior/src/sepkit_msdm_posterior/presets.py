@@ -37,7 +37,12 @@ PRESETS: dict[str, MsdmConfig] = {
         **PUBLISHED,
     ),
     # what the shipped checkpoint is
-    "small": MsdmConfig(network=BandUNetConfig(patch=4, widths=(12, 24, 48, 64))),
+    "small": MsdmConfig(
+        network=BandUNetConfig(patch=4, widths=(12, 24, 48, 64)),
+        sees_sum=True,
+        finish="means",
+        separation=Karras(sigma_min=0.1, sigma_max=5.0, rho=7.0),
+    ),
     # for tests
     "tiny": MsdmConfig(
         sample_rate=8000,

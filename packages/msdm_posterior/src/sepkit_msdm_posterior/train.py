@@ -75,11 +75,13 @@ TRAIN_PUBLISHED = TrainConfig(
     ),
 )
 
-# For one or two CPU cores.
+# For one or two CPU cores. It meets the states of samplers, so mixtures too: `walk.share=0` leaves them out.
 TRAIN_DEFAULT = TrainConfig(
     model=PRESETS["small"],
     data=PriorData(
         sources=(),
+        crop_seconds=3.0,
+        equaliser_db=3.0,
         remix_probability=0.7,
         gain_db=(-8.0, 8.0),
         flip_sign=0.5,
@@ -90,7 +92,7 @@ TRAIN_DEFAULT = TrainConfig(
     fit=FitConfig(
         steps=2000,
         batch_size=4,
-        learning_rate=3e-3,
+        learning_rate=2e-3,
         schedule="one_cycle",
         warmup_fraction=0.08,
         weight_decay=1e-3,
@@ -101,13 +103,18 @@ TRAIN_DEFAULT = TrainConfig(
         validate_every=250,
         metric=METRIC,
     ),
-    loss=LossWeights(edm=0.0, likelihood=1.0),
+    loss=LossWeights(edm=0.0, likelihood=1.0, error=2.0),
+    walk=Walk(share=0.7),
     sigmas=LogNormalSigma(mean=-0.7, std=1.5),
 )
 
 # The weakly supervised form: a network for each stem, which sees no other.
 TRAIN_INDEPENDENT = TRAIN_DEFAULT.model_copy(
-    update={"model": PRESETS["small"].model_copy(update={"independent": True})}
+    update={
+        "model": PRESETS["small"].model_copy(update={"independent": True, "sees_sum": False, "finish": "sample"}),
+        "loss": LossWeights(edm=0.0, likelihood=1.0),
+        "walk": Walk(),
+    }
 )
 
 TRAIN_PRESETS = {
