@@ -29,6 +29,10 @@ def test_the_release_is_what_was_trained(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "run/best", trained, config, {"step": 7})
     folder = script.release(tmp_path / "run", tmp_path / "released", script.TEXT.read_text(encoding="utf-8"))
     assert f"{sum(p.numel() for p in trained.parameters()):,} parameters" in (folder / "README.md").read_text()
+    assert "for 7 steps as it is now" in (folder / "README.md").read_text()
+    again = script.release(tmp_path / "run", tmp_path / "again", "card", finish="means", sigma_min=0.2)
+    settings = build_projected(checkpoint=again).settings("balanced")
+    assert (settings.finish, settings.sampler, settings.sigma_min) == ("means", "renewed", 0.2)
     assert str(tmp_path) not in (folder / "config.json").read_text()
     found = build_projected(checkpoint=folder)
     assert found.info.licence == "CC0-1.0"
