@@ -106,7 +106,7 @@ class HostedSeparator:
             consistency=consistency,
             progress=progress,
         )
-        return _collected(pieces, audio)
+        return collected(pieces, audio)
 
     def separate_stream(
         self,
@@ -149,7 +149,16 @@ class HostedSeparator:
         run = self._run(audio.sample_rate, audio.channels, audio.length_samples, stems, seed, quality, consistency)
         if audio.length_samples and hasattr(self.model, "iterate_windows"):
             return run.iterate(audio, progress)
-        return iter([_collected(run.stream(as_blocks(audio), audio.length_samples, progress), audio)])
+        return iter([collected(run.stream(as_blocks(audio), audio.length_samples, progress), audio)])
+
+    def predicted_seconds(self, quality: Quality, sample_rate: int, channels: int, length_samples: int) -> float:
+        """How long the separation of such a track will take here, by timing one window; a budget is its own answer."""
+        parsed = parse_quality(quality)
+        if isinstance(parsed, Budget):
+            return parsed.seconds
+        timing = WindowTiming(self._runner, self._test_windows())
+        route = self._route(checked_rate(sample_rate), channels, "none")
+        return self._needed_seconds(timing, self._settings(parsed), route, length_samples)
 
     def provenance(self) -> dict[str, Any]:
         """What is known before a run: method, weights, device, precision, versions; plain JSON."""
@@ -200,15 +209,7 @@ class HostedSeparator:
         sample_rate, channels = checked_rate(sample_rate), whole_number("channels", channels, at_least=1)
         seed = whole_number("seed", seed)
         wanted = check_stems(stems, self.info.stems, self.info.name)
-        route = Route(
-            sample_rate=sample_rate,
-            channels=channels,
-            model_sample_rate=self.info.sample_rate,
-            model_channels=self.info.channels,
-            stems=self.info.stems,
-            grid=None,
-            consistency=check_consistency(consistency),
-        )
+        route = self._route(sample_rate, channels, check_consistency(consistency))
         self._test_precision()
         chosen, request = self._settled_quality(quality, route, length_samples)
         settings = self._settings(chosen)
@@ -227,6 +228,18 @@ class HostedSeparator:
             "input": {"sample_rate": sample_rate, "channels": channels},
         }
         return Run(self._runner, route, wanted, seed, settings, self._batch_windows, facts)
+
+    def _route(self, sample_rate: int, channels: int, consistency: Consistency) -> Route:
+        """The way of a track of this format, whose grid is settled by the quality."""
+        return Route(
+            sample_rate=sample_rate,
+            channels=channels,
+            model_sample_rate=self.info.sample_rate,
+            model_channels=self.info.channels,
+            stems=self.info.stems,
+            grid=None,
+            consistency=consistency,
+        )
 
     def _settings(self, quality: str | int) -> WindowSettings:
         settings = self.model.settings(quality)
@@ -265,13 +278,8 @@ class HostedSeparator:
         timing = WindowTiming(self._runner, self._test_windows())
 
         def estimate_seconds(settings: WindowSettings) -> float:
-            planned = replace(route, grid=self._grid(settings))
-            windows = float(planned.window_count(length_samples))
-            if windows == 0:
-                return 0.0  # an empty track costs nothing, and not even a timing
-            if planned.grid is None:  # one window, as long as the track: cost by length
-                windows *= length_samples / route.sample_rate / TEST_SECONDS
-            return windows * timing.seconds_per_window(settings) + time.perf_counter() - started
+            needed = self._needed_seconds(timing, settings, route, length_samples)
+            return needed + time.perf_counter() - started if needed else 0.0
 
         chosen, estimates = fit_budget(parsed.seconds, self._settings, estimate_seconds)
         return chosen, {
@@ -279,6 +287,17 @@ class HostedSeparator:
             "budget_estimates_seconds": {estimate.quality: plain(estimate.seconds) for estimate in estimates},
             "budget_fits": estimates[0].seconds <= parsed.seconds,  # the cheapest; if it doesn't, nothing does
         }
+
+    def _needed_seconds(
+        self, timing: WindowTiming, settings: WindowSettings, route: Route, length_samples: int
+    ) -> float:
+        planned = replace(route, grid=self._grid(settings))
+        windows = float(planned.window_count(length_samples))
+        if windows == 0:
+            return 0.0  # an empty track costs nothing, and not even a timing
+        if planned.grid is None:  # one window, as long as the track: cost by length
+            windows *= length_samples / route.sample_rate / TEST_SECONDS
+        return windows * timing.seconds_per_window(settings)
 
     def _test_windows(self) -> list[Window]:
         """One window of quiet noise, as long as the method's windows are."""
@@ -335,7 +354,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _collected(pieces: Iterator[Stems], audio: Audio) -> Stems:
+def collected(pieces: Iterator[Stems], audio: Audio) -> Stems:
     """Stretches of one track laid end to end, in memory that is taken once."""
     rows: dict[str | None, Tensor] = {}  # None: the residual
     provenance: dict[str, Any] = {}

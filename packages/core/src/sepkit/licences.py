@@ -58,6 +58,26 @@ def allows_commercial(licence: str | None) -> bool:
     return found is not None and found.commercial
 
 
+WITHOUT_CONDITIONS = ("CC0", "UNLICENSE", "0BSD", "MIT-0")
+"""Families that ask for nothing, so that beside another licence they change nothing."""
+
+
+def combined_licence(licences: Iterable[str]) -> str:
+    """The licence of what is made of parts under several: all that ask for anything, the strictest first.
+
+    Strictest are words that the table does not have, then licences without commercial use.
+    """
+    found = list(dict.fromkeys(licences))
+    asking = [licence for licence in found if not _asks_nothing(licence)] or found[:1]
+    asking.sort(key=lambda licence: (allows_commercial(licence), licence))
+    return " AND ".join(f"({one})" if " OR " in one.upper() and len(asking) > 1 else one for one in asking)
+
+
+def _asks_nothing(licence: str) -> bool:
+    written = VERSION.sub("", re.sub(r"[\s_]+", "-", licence.strip()).upper())
+    return written in WITHOUT_CONDITIONS
+
+
 def hub_key(licence: str) -> str | None:
     """What the Hugging Face Hub calls a licence in a model card; None where it has no word for it."""
     found, key = terms(licence), re.sub(r"[\s_]+", "-", licence.strip()).lower()

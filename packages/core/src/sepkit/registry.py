@@ -15,11 +15,12 @@ from .config import Frozen
 from .errors import CheckpointError, OptionError, PluginError, SepkitError, UnknownNameError, nearest
 from .loaded_weights import remember
 from .plugins import announced, find_module, load, source, visible_fault
-from .separator import Separator, WindowModel
+from .separator import Hosting, Separator, WindowModel
 
 GROUP = "sepkit.separators"
+ENSEMBLE = "ensemble"  # core's own method, which is made of others and has what the list says of those
 
-Build = Callable[..., WindowModel | Separator]
+Build = Callable[..., WindowModel | Separator | Hosting]
 """What an entry point names: `build(*, checkpoint=None, untrained=False, **options)`."""
 
 
@@ -86,6 +87,10 @@ def list_separators() -> list[SeparatorSummary]:
     summaries = {name: _summarise(name, points) for name, points in announced(GROUP).items()}
     for name in _BY_HAND:
         summaries[name] = SeparatorSummary(name=name, distribution="registered by hand", version="")
+    if ENSEMBLE in summaries and summaries[ENSEMBLE].distribution == "sepkit":
+        from .ensemble_config import default_summary
+
+        summaries[ENSEMBLE] = default_summary(summaries)
     return [summaries[name] for name in sorted(summaries)]
 
 
@@ -135,7 +140,7 @@ def local_checkpoint(checkpoint: str | Path) -> str | Path:
 
 def build_method(
     name: str, *, checkpoint: str | Path | None = None, untrained: bool = False, **options: Any
-) -> WindowModel | Separator:
+) -> WindowModel | Separator | Hosting:
     """What the plugin of that name builds, without a host around it; takes and raises what `get_separator` does."""
     build = load_build(name)
     given: dict[str, Any] = dict(options)
@@ -237,6 +242,8 @@ def _hosted(name: str, method: Any, settings: dict[str, Any]) -> Separator:
 
     if isinstance(method, WindowModel):
         return HostedSeparator(method, **settings)
+    if isinstance(method, Hosting):
+        return method.hosted(**settings)
     if not isinstance(method, Separator):
         raise PluginError(
             f"The method {name!r} built a {type(method).__name__}, which is neither a WindowModel (info, settings, "

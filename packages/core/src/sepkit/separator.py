@@ -18,7 +18,7 @@ Quality = str | int
 """`fast`, `balanced`, `best`, a number of steps, or a budget in seconds per track such as `30s`."""
 
 Consistency = Literal["none", "uniform", "energy", "wiener"]
-Kind = Literal["dedicated", "multi-head", "conditioned", "generative", "reference", "classical"]
+Kind = Literal["dedicated", "multi-head", "conditioned", "generative", "reference", "classical", "combined"]
 Progress = Callable[[float, float], None]
 """Called with (seconds of audio done, seconds of audio in all); the second is NaN while the length is unknown."""
 
@@ -59,7 +59,8 @@ class WindowModel(Protocol):
     Optional members, used by the host when present: `to(device)`, `iterate_windows(...)` (an iterator of improving
     estimates with the arguments of `separate_windows`), `provenance` (a dict, e.g. the weights' hash), `parameters`
     (count), `network_calls(settings)` (network evaluations per window), `close()`. Others use `drawn(index)` (the model
-    giving one of the samples that it averages, see `sepkit.uncertainty`) and `generator()` (see `sepkit.generator`).
+    giving one of the samples that it averages, see `sepkit.uncertainty`), `generator()` (see `sepkit.generator`) and
+    `refiner(strength)` (the model that begins at an estimate, see `sepkit.ensemble_streams`).
     """
 
     info: SeparatorInfo
@@ -97,6 +98,15 @@ class Separator(Protocol):
         progress: Progress | None = None,
     ) -> Stems:
         """Separate a path, Audio, numpy or torch array (c t) or (t) at `sample_rate` (Hz; None: the model's own)."""
+        ...
+
+
+@runtime_checkable
+class Hosting(Protocol):
+    """A method made of other methods: what its build function returns makes the Separator, and hosts them itself."""
+
+    def hosted(self, **settings: Any) -> Separator:
+        """The Separator under the host's settings of `get_separator`: device, precision, batch_windows, and so on."""
         ...
 
 

@@ -51,7 +51,7 @@ def refine(
     width = model.info.channels
     groups = torch.cat([group_channels(part.samples, width) for part in (audio, *targets)], dim=1)  # g (1+k)c t
     host = HostedSeparator(
-        _Refiner(model, from_level),
+        Refiner(model, from_level),
         device="cpu" if hosted is None else str(hosted.device),
         segment_seconds=segment_seconds,
         overlap=overlap,
@@ -68,7 +68,7 @@ def refine(
     return Stems(stems, at_format(found.residual), {**found.provenance, "refined_from_level": from_level})
 
 
-class _Refiner:
+class Refiner:
     """A WindowModel whose windows hold the mixture's channels, and after them those of each target's estimate.
 
     So rates, windows and blocks are the host's work here too. Its stems are as wide, with nothing after the first.
@@ -77,7 +77,8 @@ class _Refiner:
     def __init__(self, model: ColdSeparator, from_level: int):
         self.model, self.from_level = model, from_level
         self.channels = model.info.channels
-        count = 1 + len(model.config.main.targets)
+        self.given = model.config.main.targets
+        count = 1 + len(self.given)
         changes = {"channels": count * self.channels, "sums_to_mixture": False}
         self.info: SeparatorInfo = model.info.model_copy(update=changes)
         self.provenance = model.provenance
@@ -96,6 +97,13 @@ class _Refiner:
         stems = with_complement(last(estimates), mixture, network)
         empty = stems.new_zeros(*stems.shape[:2], windows.shape[1] - width, windows.shape[2])
         return torch.cat([stems, empty], dim=2)
+
+
+def level_of(model: ColdSeparator, strength: float) -> int:
+    """The step to begin at so that `strength` (0 to 1) of the way back is left; raises OptionError for a short way."""
+    level = max(1, round(strength * model.config.main.betas.count))
+    _check_level(model, level)
+    return level
 
 
 def _check_level(model: ColdSeparator, from_level: int) -> None:

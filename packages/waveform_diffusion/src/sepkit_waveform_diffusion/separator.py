@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,9 @@ from .network import ColdNetwork, new_network
 from .presets import DEFAULT_PRESET, PRESETS, preset_model
 from .settings import ColdSettings, Options
 from .signals import calls_of, iterate_signals, of_second, separate_signals
+
+if TYPE_CHECKING:
+    from .refine import Refiner
 
 NAME = "cold_diffusion"
 CONFIG_VERSION = 1
@@ -157,6 +160,12 @@ class ColdSeparator:
         """The estimate after every step of the way back, the last one being that of `separate_windows`."""
         assert isinstance(settings, ColdSettings)
         yield from iterate_signals(self.networks, windows, settings)
+
+    def refiner(self, strength: float) -> Refiner:
+        """The model that begins at an estimate of its targets, `strength` (0 to 1) of the way back being left to go."""
+        from .refine import Refiner, level_of
+
+        return Refiner(self, level_of(self, strength))
 
     def refine(self, mixture: Any, estimate: Any, *, from_level: int, **options: Any) -> Stems:
         """Restart the way back from an estimate, another method's included; see `refine.refine` for the options."""

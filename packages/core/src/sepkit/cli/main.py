@@ -20,6 +20,7 @@ PACKAGE = Path(__file__).parent.parent
 
 MOUNTED = {
     "data": ("sepkit.data.cli", "Render, index and check datasets."),
+    "ensemble": ("sepkit.cli.ensemble", "Make several methods one, with weights fitted on your songs."),
     "evaluate": ("sepkit.cli.evaluate", "Score stems against the true ones; or methods on a dataset."),
     "listening-test": ("sepkit.cli.listening_test", "Make a listening test of a run, and read its answers."),
 }

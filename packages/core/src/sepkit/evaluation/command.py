@@ -24,11 +24,13 @@ from ..quality import parse_quality
 from .fitting import fitting
 from .harness import RunSettings, evaluate
 from .machine import machine_facts
-from .methods import BY_NAME_ONLY, Method, available_methods, find_methods, with_checkpoint
+from .methods import BY_NAME_ONLY, Method, available_methods, find_methods, with_checkpoint, without_training
 from .museval_engine import load_museval
 from .museval_export import export_museval, exported_recipe
 from .name_matching import pick_names
 from .out_guard import refuse_overlap
+from .peers import DISTRIBUTION as PEERS
+from .peers import installed_peers, with_weights
 from .progress import RunProgress
 from .recipe import Recipe, find_recipe, recipe_names
 from .reference_points import REFERENCE_POINTS
@@ -54,6 +56,7 @@ class MethodRun(Frozen):
     quality: str = "balanced"
     device: str = "auto"
     checkpoints: tuple[str, ...] = ()  # NAME=FOLDER
+    untrained: tuple[str, ...] = ()  # names of methods that are to have random weights
     budget_seconds: float | None = None
     jobs: int = 1
     fresh: bool = False
@@ -82,11 +85,12 @@ def run_methods(run: MethodRun, command: Sequence[str], museval_json: Path | Non
     before anything is started for a wrong option, name or dataset.
     """
     parse_quality(run.quality)
-    methods = choose_methods(run.methods, run.checkpoints)
+    chosen = choose_methods(run.methods, run.checkpoints, run.untrained)
+    methods, without = with_weights(chosen, asked_names(run.methods))
     recipes = choose_recipes(run.recipes)
     tracks = choose_tracks(run.dataset, run.split, run.tracks, run.limit)
     methods, left_out = fitting(methods, asked_names(run.methods), tracks)
-    for note in left_out:
+    for note in without + left_out:
         print_note(note)
     if not methods:
         raise OptionError(f"--methods {run.methods}: none fits {run.dataset}; name those to have all the same.")
@@ -130,8 +134,8 @@ def _facts(settings: RunSettings, tracks: int, seconds: float) -> dict[str, Any]
     }
 
 
-def choose_methods(names: str, checkpoints: Sequence[str] = ()) -> list[Method]:
-    """Methods by names or groups with commas between them, some with other weights (NAME=FOLDER).
+def choose_methods(names: str, checkpoints: Sequence[str] = (), untrained: Sequence[str] = ()) -> list[Method]:
+    """Methods by names or groups with commas between them, some with other weights (NAME=FOLDER) or random ones.
 
     Raises UnknownNameError for a name that is not known, OptionError where no method is named or no weights fit.
     """
@@ -144,6 +148,10 @@ def choose_methods(names: str, checkpoints: Sequence[str] = ()) -> list[Method]:
         if not equals or name not in {method.name for method in chosen}:
             raise OptionError(f"--checkpoint {given!r} fits no chosen method; write NAME=FOLDER.")
         folders[name] = path
+    for name in untrained:
+        if name in folders or name not in {method.name for method in chosen if not method.is_reference_point}:
+            raise OptionError(f"--untrained {name!r} fits no chosen method without --checkpoint; write its name.")
+    chosen = [without_training(method) if method.name in untrained else method for method in chosen]
     return [with_checkpoint(method, folders[method.name]) if method.name in folders else method for method in chosen]
 
 
@@ -153,11 +161,15 @@ def asked_names(names: str) -> list[str]:
 
 
 def method_groups() -> dict[str, list[str]]:
-    """Group name -> method names: `all`, `methods` (installed ones), `references` (points of reference), `oracles`."""
-    available = available_methods()
-    methods = [name for name in available if name not in REFERENCE_POINTS]
+    """Group name -> method names: `all`, `methods` (installed ones), `references` (points of reference), `oracles`.
+
+    `peers` are those of others, in no group but their own: their weights are the user's to bring.
+    """
+    own = [name for name, method in available_methods().items() if method.facts.distribution != PEERS]
+    methods = [name for name in own if name not in REFERENCE_POINTS and name not in BY_NAME_ONLY]
     references = [name for name in REFERENCE_POINTS if name not in BY_NAME_ONLY]
-    return {"all": methods + references, "methods": methods, "references": references, "oracles": ORACLES}
+    groups = {"all": methods + references, "methods": methods, "references": references, "oracles": ORACLES}
+    return groups | {"peers": installed_peers()}
 
 
 def choose_recipes(names: Sequence[str]) -> list[Recipe]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,14 +11,15 @@ from typing import Any
 from pydantic import Field
 
 from .. import __version__
+from ..checkpoint import file_sha256
 from ..config import Frozen
 from ..errors import UnknownNameError, nearest
 from ..registry import SeparatorSummary, list_separators, local_checkpoint
 from .reference_points import ORACLES, REFERENCE_POINTS
 from .score import MethodFacts
 
-BY_NAME_ONLY = ("silence",)
-"""Reference points that `all` leaves out: their score is known beforehand."""
+BY_NAME_ONLY = ("silence", "ensemble")
+"""What groups leave out: the score of silence is known beforehand, and an ensemble is made of what is there already."""
 
 
 class Method(Frozen):
@@ -84,10 +86,21 @@ def find_methods(names: Iterable[str], groups: dict[str, list[str]] | None = Non
 
 
 def with_checkpoint(method: Method, folder: str | Path) -> Method:
-    """The same method with the weights of another checkpoint: a folder, or an address as sepkit.hub takes it."""
+    """The same method with the weights of another checkpoint: a folder, or an address as sepkit.hub takes it.
+
+    What else a method takes, such as a published file of a peer, is known by its hash, lest a run goes on with scores
+    of other weights.
+    """
     folder = local_checkpoint(folder)
-    facts = method.facts.model_copy(update=_weights(Path(folder) / "config.json"))
+    known = _weights(Path(folder) / "config.json") or _files(Path(folder))
+    facts = method.facts.model_copy(update=known)
     return method.model_copy(update={"checkpoint": str(folder), "facts": facts})
+
+
+def without_training(method: Method) -> Method:
+    """The same method with random weights, which tables call untrained."""
+    facts = method.facts.model_copy(update={"trained": False, "weights_sha256": "random", "weights_megabytes": None})
+    return method.model_copy(update={"checkpoint": None, "options": {"untrained": True}, "facts": facts})
 
 
 def _facts(summary: SeparatorSummary) -> MethodFacts:
@@ -99,6 +112,16 @@ def _facts(summary: SeparatorSummary) -> MethodFacts:
         version=summary.version,
     )
     return facts.model_copy(update=_weights(summary.config_path))
+
+
+def _files(path: Path) -> dict[str, Any]:
+    """The hash and size of a file of weights, or of all files that lie in a folder of them; nothing for a mere word."""
+    paths = [path] if path.is_file() else sorted(one for one in path.glob("*") if one.is_file())
+    if not paths:
+        return {}
+    hashes = [file_sha256(one) for one in paths]
+    digest = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+    return {"weights_sha256": digest, "weights_megabytes": sum(one.stat().st_size for one in paths) / 1e6}
 
 
 def _weights(config_path: Path | None) -> dict[str, Any]:

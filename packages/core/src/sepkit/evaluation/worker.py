@@ -142,7 +142,7 @@ def facts_of(separator: Any, known: MethodFacts, quality: str) -> MethodFacts:
         "trained": info.trained,
         "licence": info.licence,
     }
-    parameters = getattr(model, "parameters", None)
+    parameters = getattr(separator if model is None else model, "parameters", None)
     if isinstance(parameters, int):
         update["parameters"] = parameters
     calls = getattr(model, "network_calls", None)
