@@ -49,7 +49,7 @@ document.addEventListener("keydown", event => {
 /** Show what the address names: a track, perhaps a stem of it, or else the overview. */
 function route() {
   const [view, key, stem] = location.hash.slice(1).split("/").map(part => decodeURIComponent(part));
-  const track = view === "track" ? report.tracks.find(one => one.key === key) : undefined;
+  const track = report.single ? report.tracks[0] : view === "track" ? report.tracks.find(one => one.key === key) : undefined;
   const group = track ? Math.max(0, track.groups.findIndex(one => one.label === stem)) : 0;
   if (page && page.track === track && track.kind === "take") return;
   if (page && page.track === track) return page.mix.group === group ? undefined : page.show(group);

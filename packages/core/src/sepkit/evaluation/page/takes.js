@@ -1,4 +1,4 @@
-// The page of one piece of generated music: all stems at once, each to see, to hear alone and to leave out.
+// The page of one piece of music as stems, generated or separated: all stems at once, each to see, to hear alone and to leave out.
 
 class TakePage {
   constructor(track, box) {
@@ -29,21 +29,22 @@ class TakePage {
   parts() {
     const { track } = this;
     return [
-      make("nav", { class: "tracks", "aria-label": "tracks" }, make("a", { href: "#overview" }, "← overview")),
+      report.single ? null : make("nav", { class: "tracks", "aria-label": "tracks" }, make("a", { href: "#overview" }, "← overview")),
       make("h2", {}, track.name),
       make("p", { class: "facts" }, ...track.facts.map(fact => make("span", {}, fact))),
       track.notes.length ? make("ul", { class: "notes" }, ...track.notes.map(note => make("li", {}, note))) : null,
       ...(track.audible ? [this.transport.element, this.status] : []),
-      make("div", { class: "sources" }, ...this.rows.map(row => row.element), this.scale()),
+      make("div", { class: "sources" }, ...this.rows.flatMap(({ element, map }) => map ? [element, map] : [element]), this.scale()),
     ].filter(part => part !== null);
   }
 
   row(row, index) {
-    const { track } = this, label = `${row.name}${row.given ? " (given)" : ""}`;
+    const { track } = this, label = `${row.name}${row.given && !row.whole ? " (given)" : ""}`;
     const head = make("div", { class: "source" }, make("span", { class: "name" }, row.name),
-      make("span", { class: "quiet" }, row.given ? "given" : "generated"));
+      make("span", { class: "quiet" }, row.role));
     const toggles = {};
     for (const [name, letter, set] of track.audible ? [["solo", "S", this.solo], ["mute", "M", this.muted]] : []) {
+      if (row.whole && name === "mute") continue; // it sounds only alone
       toggles[name] = button({ "aria-pressed": "false", title: name, "aria-label": `${name} ${row.name}`, class: name }, letter,
         () => { if (!set.delete(index)) set.add(index); this.changed(); });
       head.append(make("span", { class: "stem" }, toggles[name]));
@@ -51,14 +52,22 @@ class TakePage {
     const names = { seek: time => this.seek(time), mark: (from, to, done) => this.markLoop(from, to, done) };
     const picture = track.picture ? spectrogram(track, row.clip, label, names) : make("p", { class: "quiet" }, "no sound was kept");
     if (picture.box) this.pictures.push(picture);
-    return { toggles, element: make("div", { class: "row" }, head, picture.box ?? picture) };
+    return { toggles, element: make("div", { class: "row" }, head, picture.box ?? picture), map: this.map(row, names) };
+  }
+
+  /** How far the draws of a random method lie apart, where it drew several. */
+  map(row, names) {
+    if (row.map === undefined || row.map === null) return null;
+    const picture = pictureOf(this.track, row.map, `spread of the draws of ${row.name}`, names);
+    this.pictures.push(picture);
+    return make("div", { class: "row map" }, make("p", { class: "quiet" }, "where its draws differ: their spread"), picture.box);
   }
 
   /** The axis below the spectrograms, and what their colours mean. */
   scale() {
     if (!this.track.picture) return make("p");
     return make("div", { class: "row axis" },
-      make("div", { class: "colours" }, `−${this.track.picture.rangeDb} dB `, make("i", {}), " loudest of all stems"), this.times);
+      make("div", { class: "colours" }, `−${this.track.picture.rangeDb} dB `, make("i", {}), this.track.rows.some(row => row.whole) ? " loudest of the mixture" : " loudest of all stems"), this.times);
   }
 
   drawTimes() {
@@ -68,9 +77,9 @@ class TakePage {
       make("span", { style: `left:${100 * (time - start) / length}%` }, text)));
   }
 
-  /** The rows that sound: the soloed ones, or all; without the muted. */
+  /** The rows that sound: the soloed ones, or all that are parts of a whole; without the muted. */
   get heard() {
-    const every = this.track.rows.map((_, index) => index);
+    const every = this.track.rows.map((_, index) => index).filter(index => !this.track.rows[index].whole);
     return (this.solo.size ? [...this.solo].sort() : every).filter(index => !this.muted.has(index));
   }
 

@@ -1,4 +1,4 @@
-"""Generated music on the page: folders that `sepkit generate` and `sepkit arrange` wrote, each with its players."""
+"""Music as all its stems at once: what `sepkit generate` and `sepkit arrange` wrote, or one file that was separated."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ...errors import DatasetError
 from .listening import Group, Source, TrackSound
 from .media import Media
 from .spectrogram import RANGE_DB, frequency_range
+from .track_data import map_places
 
 SECTION = "Generated music"
 MIXTURE = "mixture"
@@ -24,13 +25,18 @@ SHOWN = ("method", "generation", "given", "generated", "start_seconds", "end_sec
 
 @dataclass(frozen=True)
 class Take:
-    """One piece of generated music: where its stems lie, and how they were made."""
+    """One piece of music as stems: where they lie, and how they were made.
+
+    `separated`: not generated, but parts of the given `mixture`, of which `uncertainty` may have maps.
+    """
 
     name: str
     folder: Path
     files: Mapping[str, str]  # stem, and `mixture` for their sum, -> file name
     given: Sequence[str]
     facts: Mapping[str, Any]
+    separated: bool = False
+    uncertainty: Path | None = None
 
 
 def is_take(folder: str | Path) -> bool:
@@ -55,13 +61,19 @@ def load_take(folder: str | Path) -> Take:
 
 
 def take_sound(take: Take) -> TrackSound:
-    """The stems; their sum is what the player makes of them."""
+    """The stems; their sum is what the player makes of them. What was separated has its mixture too, as a file."""
     sound = TrackSound(take.name)
     sound.sources.append(Source("stems", "reference"))  # in whose liveliest seconds the excerpt lies
     for stem, name in take.files.items():
         clip = None if stem == MIXTURE else sound.add(take.folder / name, stem)
         if clip is not None:
             sound.groups.append(Group(stem, stem, stem, {0: clip}))
+            if take.uncertainty is not None:
+                sound.groups[-1].maps[0] = len(sound.maps)
+                sound.maps.append((take.uncertainty, stem))
+    if take.separated:
+        clip = sound.add(take.folder / take.files[MIXTURE], "the mixture")
+        sound.sources.append(Source(MIXTURE, "mixture", clip=clip))
     return sound
 
 
@@ -70,10 +82,7 @@ def take_data(sound: TrackSound, take: Take, media: Media | None, first_clip: in
     notes = list(sound.notes)
     if media is None and sound.files:
         notes.append("No sound and no pictures of this take are on the page; why, is said on the overview.")
-    rows = [
-        {"name": group.label, "given": group.stem in take.given, "clip": next(iter(group.clips.values()))}
-        for group in sound.groups
-    ]
+    rows = _rows(sound, take, map_places(media, first_clip) if media is not None else [])
     data: dict[str, Any] = {
         "kind": "take",
         "name": sound.name,
@@ -98,6 +107,22 @@ def take_data(sound: TrackSound, take: Take, media: Media | None, first_clip: in
             "picture": {"lowHz": low, "highHz": high, "rangeDb": RANGE_DB},
         }
     return data
+
+
+def _rows(sound: TrackSound, take: Take, maps: Sequence[int | None]) -> list[dict[str, Any]]:
+    """What is shown of each stem; `whole` is what they are all parts of, and `map` the tag of the draws' spread."""
+    made = "separated" if take.separated else "generated"
+    rows: list[dict[str, Any]] = [
+        {"name": source.name, "role": "as given", "given": True, "whole": True, "clip": source.clip}
+        for source in sound.sources
+        if source.clip is not None
+    ]
+    for group in sound.groups:
+        given = group.stem in take.given
+        row = {"name": group.label, "role": "given" if given else made, "given": given}
+        spread = maps[group.maps[0]] if group.maps and maps else None
+        rows.append({**row, "clip": next(iter(group.clips.values())), "map": spread})
+    return rows
 
 
 def takes_html(takes: Sequence[tuple[Take, str]]) -> str:

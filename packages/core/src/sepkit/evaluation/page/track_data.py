@@ -49,14 +49,14 @@ def track_data(
             "length": media.excerpt.length_samples / sound.sample_rate,
             "gainDb": None if media.gain == 1.0 else round(20 * log10(media.gain), 2),
             "files": [first_clip + place for place in media.places],
-            "maps": _map_places(media, first_clip),
+            "maps": map_places(media, first_clip),
             "audible": bool(media.clips),
             "picture": {"lowHz": low, "highHz": high, "rangeDb": RANGE_DB},
         }
     return data
 
 
-def _map_places(media: Media, first_clip: int) -> list[int | None]:
+def map_places(media: Media, first_clip: int) -> list[int | None]:
     """The tags of the maps' pictures, which follow those of the files; None where a map does not fit."""
     places, count = [], first_clip + len(media.pictures)
     for picture in media.maps:

@@ -38,6 +38,7 @@ SCRIPTS = (
     "tracks.js",
     "takes.js",
     "keys.js",
+    "embedded.js",
 )  # in this order
 STYLES = ("report.css", "tracks.css")
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -55,6 +56,7 @@ class PageOptions(Frozen):
     tracks: tuple[str, ...] = ()  # that get a page of their own; all when empty
     audio: AudioKind = "flac"
     budget_megabytes: float = Field(default=120.0, gt=0)  # 10^6 bytes
+    only_player: bool = False  # of the one track that there is: no overview
 
 
 @dataclass(frozen=True)
@@ -237,14 +239,14 @@ def _head(
         body.append(section_html(section, own, heard, colours))
     body.append(takes_html(takes))
     told = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    data = {"tracks": [plan.data for plan in plans]}
+    top = "" if options.only_player else f'<header id="top"><h1>{escape(title)}</h1></header>'
+    data = {"tracks": [plan.data for plan in plans], "single": options.only_player}
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
         f"<title>{escape(title)}</title><style>{style}</style></head><body>"
-        f'<header id="top"><h1>{escape(title)}</h1></header>'
-        f'<main><div id="overview">{f"<ul class=notes>{told}</ul>" if told else ""}{"".join(body)}</div>'
+        f'{top}<main><div id="overview">{f"<ul class=notes>{told}</ul>" if told else ""}{"".join(body)}</div>'
         '<div id="track" hidden></div></main>'
         f'<script type="application/json" id="data">{as_script(data)}</script>'
         f'<script>(() => {{ "use strict";\n{script}\n}})();</script>\n'
