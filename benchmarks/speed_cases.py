@@ -11,7 +11,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any, cast
 
 import torch
@@ -62,29 +61,15 @@ def shipped() -> Separate:
     return separate
 
 
-def htdemucs() -> Separate:
-    """HTDemucs at its released size; no random shifts, the published overlap of a quarter."""
-    from demucs.apply import apply_model  # type: ignore[import-not-found, unused-ignore]
-    from demucs.htdemucs import HTDemucs  # type: ignore[import-not-found, unused-ignore]
+def peer(name: str) -> Separate:
+    """A method of others with random weights and its authors' settings, the whole track at once as they run it."""
+    from sepkit.registry import build_method
 
-    stems = ["drums", "bass", "other", "vocals"]
-    model = HTDemucs(stems, bottom_channels=512, t_layers=5, segment=Fraction(39, 5)).eval()
-
-    def separate(mixture: Tensor) -> Tensor:
-        found: Tensor = apply_model(model, mixture[None], shifts=0, split=True, overlap=0.25)[0]
-        return found
-
-    return separate
-
-
-def umxhq() -> Separate:
-    """Open-Unmix HQ, four networks and its Wiener filter as by default."""
-    import openunmix  # type: ignore[import-not-found, unused-ignore]
-
-    model = openunmix.umxhq(pretrained=False).eval()
+    model = cast(Any, build_method(name, untrained=True))
+    settings = model.settings("balanced")
 
     def separate(mixture: Tensor) -> Tensor:
-        return cast(Tensor, model(mixture[None])[0])
+        return cast(Tensor, model.separate_windows(mixture[None], [0], seed=0, settings=settings)[0])
 
     return separate
 
@@ -95,8 +80,8 @@ CASES: dict[str, Callable[[], Separate]] = {
     "plain, channels-last": lambda: lightsaft("lightsaft_mdx", fused=False, channels_last=True),
     "fused, bf16": lambda: lightsaft("lightsaft_mdx", fused=True, bf16=True),
     "shipped": shipped,
-    "htdemucs": htdemucs,
-    "umxhq": umxhq,
+    "htdemucs": lambda: peer("htdemucs"),
+    "umxhq": lambda: peer("umxhq"),
 }
 DESCRIPTIONS = {
     "plain": "lightsaft_mdx, the plain network stem by stem",

@@ -200,6 +200,7 @@ def test_a_random_submission_follows_the_seed(kit: Path) -> None:
         assert torch.equal(one, two) == alike
 
 
+@pytest.mark.slow
 class TestSubmission(SeparatorConformance):
     """The kit of laws on a toy submission."""
 

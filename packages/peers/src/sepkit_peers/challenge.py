@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sepkit import Audio, Stems, get_separator
@@ -78,7 +79,7 @@ def sdx23_model(method: str, *, quality: Quality = "balanced", seed: int = 0, **
         ) -> tuple[dict[str, NDArray[np.float32]], dict[str, int]]:
             """Separate what `soundfile.read` gave: t c, or t of mono, which come back in the same form."""
             given = np.asarray(mixed_sound_array, np.float32)
-            mixture = Audio(given[None] if given.ndim == 1 else given.T, int(sample_rate))
+            mixture = Audio(torch.from_numpy(given[None] if given.ndim == 1 else given.T), int(sample_rate))
             found = {name: stem.numpy() for name, stem in self.demixer(mixture).items()}
             arrays = {name: stem[0] if given.ndim == 1 else stem.T for name, stem in found.items()}
             return arrays, dict.fromkeys(INSTRUMENTS, sample_rate)

@@ -73,13 +73,13 @@ class DemucsSeparator:
     `network` is put into evaluation mode; it says itself which stems, rate and channels it has.
     """
 
-    def __init__(self, network: nn.Module, name: str, *, facts: dict[str, Any], provenance: dict[str, Any]):
-        self.network: Any = network.eval()
+    def __init__(self, network: Any, name: str, *, facts: dict[str, Any], provenance: dict[str, Any]):
+        self.network = network.eval()
         self.info = SeparatorInfo(
             name=name,
-            stems=tuple(self.network.sources),
-            sample_rate=int(self.network.samplerate),
-            channels=int(self.network.audio_channels),
+            stems=tuple(network.sources),
+            sample_rate=int(network.samplerate),
+            channels=int(network.audio_channels),
             kind="multi-head",
             **facts,
         )

@@ -85,7 +85,12 @@ class SubmissionSeparator:
         array, sample_rate = np.asarray(stems[name][0], np.float32), int(stems[name][1])
         array = array[:, None] if array.ndim == 1 else array
         if sample_rate != self.info.sample_rate:
-            array = Audio(array.T, sample_rate).resampled(self.info.sample_rate).numpy().T[: window.shape[1]]
+            array = (
+                Audio(torch.from_numpy(array.T), sample_rate)
+                .resampled(self.info.sample_rate)
+                .numpy()
+                .T[: window.shape[1]]
+            )
         wanted = (window.shape[1], window.shape[0])
         if array.shape != wanted:
             raise PluginError(
@@ -153,7 +158,7 @@ def _by_files(made: Any) -> Separate:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             mixture = folder / "mixture.wav"
-            Audio(samples.T.astype(np.float32), sample_rate).write(mixture, bits="float")
+            Audio(torch.from_numpy(samples.T.astype(np.float32)), sample_rate).write(mixture, bits="float")
             paths = {stem: folder / "stems" / f"{stem}.wav" for stem in INSTRUMENTS}
             (folder / "stems").mkdir()
             given = {f"{stem}_file_path": str(path) for stem, path in paths.items()}

@@ -64,6 +64,7 @@ def evaluate(
     quality: options.Quality = "balanced",
     device: options.Device = "auto",
     checkpoint: options.Checkpoints = None,
+    untrained: options.Untrained = None,
     budget_per_track: options.Budget = None,
     list_choices: options.ShowChoices = False,
 ) -> None:
@@ -90,6 +91,7 @@ def evaluate(
         "fresh": fresh,
     }
     for_methods: dict[str, Any] = {"dataset": dataset, "checkpoint": checkpoint, "budget-per-track": budget_per_track}
+    for_methods["untrained"] = untrained
     for_methods["device"] = device if device != "auto" else None
     for_folders: dict[str, Any] = {"method-name": method_name, "stem": stem, "resample": resample, "pad": pad}
     if museval_json:
@@ -101,6 +103,7 @@ def evaluate(
     if method is not None:
         _refuse("--method", {**for_folders, "ESTIMATES": estimates, "run": run})
         settings = {"dataset": dataset or "demo", "device": device, "checkpoints": tuple(checkpoint or ())}
+        settings["untrained"] = tuple(untrained or ())
         more: dict[str, Any] = {
             "methods": method,
             "budget_seconds": budget_per_track,

@@ -21,6 +21,10 @@ Checkpoints = Annotated[
     list[str] | None,
     typer.Option("--checkpoint", metavar="NAME=DIR|hf://…", help="Other weights for a method; may be repeated."),
 ]
+Untrained = Annotated[
+    list[str] | None,
+    typer.Option("--untrained", metavar="NAME", help="Random weights for a method; may be repeated."),
+]
 Budget = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Stop a separation that takes longer; adds a column.")
 ]
