@@ -92,7 +92,7 @@ def separate_file(
             if uncertainty_path is None
             else [separate_samples(separator, reader.path, samples=samples, **options)]
         )
-        partial = stack.enter_context(_committed_together(everything, overwrite))
+        partial = stack.enter_context(committed_together(everything, overwrite))
         writers = {
             name: open_writer(partial[path], reader.sample_rate, reader.channels, bits=bits)
             for name, path in paths.items()
@@ -168,7 +168,7 @@ def _write(pieces: Iterable[Stems], writers: Mapping[str, Writer], rest_name: st
 
 
 @contextmanager
-def _committed_together(paths: list[Path], overwrite: bool) -> Iterator[dict[Path, Path]]:
+def committed_together(paths: list[Path], overwrite: bool) -> Iterator[dict[Path, Path]]:
     """A hidden name for each path; all get their final names once everything is written, or none does.
 
     Each writer completes its own file before, so what can still fail here is only the renaming.

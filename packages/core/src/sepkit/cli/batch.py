@@ -38,7 +38,7 @@ class Batch:
 
         Raises a SepkitError before the first file for whatever would go wrong with all of them.
         """
-        check_known(self.request.model)
+        self.check_method()
         _check_bits(self.request)
         check_template(self.template)
         with _unwinding_signals(), _plain_warnings():
@@ -49,6 +49,10 @@ class Batch:
             if sources.found:
                 reports += self._reports(sources)
         return self._conclude(reports)
+
+    def check_method(self) -> None:
+        """Raise what is wrong with the request before anything is loaded."""
+        check_known(self.request.model)
 
     def _reports(self, sources: Sources) -> Iterator[FileReport]:
         request = self.request

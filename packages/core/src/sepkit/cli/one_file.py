@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field
@@ -29,6 +31,14 @@ class FileReport(Frozen):
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class Done:
+    """What is known of a file that was separated, beside its outputs."""
+
+    audio_seconds: float
+    clipped_samples: Mapping[str, int]
+
+
 def failed(source: object, error: str, seconds: float = 0.0) -> FileReport:
     """The report of an input that could not be separated."""
     return FileReport(input=str(source), status="failed", error=error, seconds=round(seconds, 3))
@@ -43,20 +53,14 @@ def separate_file(
     """
     from .. import file_separation
 
-    started = time.perf_counter()
-    try:
-        existing = [path for path in task.written.values() if path.exists()]
-        if request.skip_existing and len(existing) == len(task.written):
-            return FileReport(input=str(task.source), status="skipped", **_places(task))
-        if existing and not (request.overwrite or request.skip_existing):
-            raise OutputExistsError(f"{existing[0]} is already there; pass --overwrite, --skip-existing or another -o.")
+    def work(overwrite: bool) -> Done:
         result = file_separation.separate_file(
             separator,
             task.source,
             task.outputs,
             two_stems=request.two_stems,
             bits=request.bits,
-            overwrite=bool(existing),  # what is allowed was decided above: resuming replaces a half-finished set
+            overwrite=overwrite,
             quality=request.quality,
             seed=request.seed,
             consistency=request.consistency,
@@ -65,6 +69,21 @@ def separate_file(
             uncertainty_path=task.uncertainty,
             samples=request.uncertainty,
         )
+        return Done(result.length_samples / result.sample_rate, result.clipped_samples)
+
+    return reported(request, task, work)
+
+
+def reported(request: SeparationRequest, task: FileTask, work: Callable[[bool], Done]) -> FileReport:
+    """Do one file's work, unless its outputs are there already; the work is told whether it may replace them."""
+    started = time.perf_counter()
+    try:
+        existing = [path for path in task.written.values() if path.exists()]
+        if request.skip_existing and len(existing) == len(task.written):
+            return FileReport(input=str(task.source), status="skipped", **_places(task))
+        if existing and not (request.overwrite or request.skip_existing):
+            raise OutputExistsError(f"{existing[0]} is already there; pass --overwrite, --skip-existing or another -o.")
+        done = work(bool(existing))  # what is allowed was decided above: resuming replaces a half-finished set
     except SepkitError as error:
         _trace()
         return failed(task.source, str(error), time.perf_counter() - started)
@@ -74,9 +93,9 @@ def separate_file(
     return FileReport(
         input=str(task.source),
         status="done",
-        audio_seconds=round(result.length_samples / result.sample_rate, 6),
+        audio_seconds=round(done.audio_seconds, 6),
         seconds=round(time.perf_counter() - started, 3),
-        clipped_samples={stem: count for stem, count in result.clipped_samples.items() if count},
+        clipped_samples={stem: count for stem, count in done.clipped_samples.items() if count},
         **_places(task),
     )
 

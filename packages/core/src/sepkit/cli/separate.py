@@ -96,6 +96,9 @@ def separate(
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave finished files as they are.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")] = False,
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Files at once, each in its own process.")] = 1,
+    server: Annotated[
+        str | None, typer.Option(metavar="URL", help="Let a sepkit serve do the work: http://host:7860.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON line per file on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress, only results and errors.")] = False,
 ) -> None:
@@ -130,6 +133,10 @@ def separate(
     from .batch import Batch  # not at the top: `sepkit list` needs none of it
 
     whole = Batch(request, out, filename, jobs=jobs, json=json, quiet=quiet)
+    if server is not None:
+        from .remote import RemoteBatch
+
+        whole = RemoteBatch(request, out, filename, jobs=jobs, json=json, quiet=quiet, server=server)
     if not whole.run(find_sources(inputs, recursive=recursive, out=out)):
         raise typer.Exit(exit_codes.FAILED)
 

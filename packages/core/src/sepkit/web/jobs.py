@@ -106,8 +106,8 @@ class Jobs:
         if waiting >= self.limits.max_waiting:
             raise Busy(f"{waiting} separations are waiting already; try again later.")
         key = secrets.token_urlsafe(16)
-        folder = self.folder / (session or key) / key
-        folder.mkdir(parents=True)
+        folder = self.folder / key  # of our own making: no name that a client chose is a path
+        folder.mkdir()
         try:
             source = folder / source_name
             receive(stream, source, self.limits)
@@ -175,13 +175,20 @@ class Jobs:
         """Stop a job and delete all there is of it; raises NoSuchJob."""
         self._forget(self.cancel(key))
 
+    def cancel_session(self, session: str) -> None:
+        """Cancel all jobs of a session."""
+        for job in self._of(session):
+            self.cancel(job.id)
+
     def forget_session(self, session: str) -> None:
         """Forget all jobs of a session."""
-        with self._lock:
-            own = [job for job in self._jobs.values() if job.session == session]
-        for job in own:
+        for job in self._of(session):
             job.stop.set()
             self._forget(job)
+
+    def _of(self, session: str) -> list[Job]:
+        with self._lock:
+            return [job for job in self._jobs.values() if job.session == session]
 
     def close(self) -> None:
         """Stop everything and delete the folder."""
@@ -259,9 +266,4 @@ class Jobs:
 
 
 def _remove(folder: Path) -> None:
-    """Delete a job's folder, and its session's if that is the last."""
     shutil.rmtree(folder, ignore_errors=True)
-    try:
-        folder.parent.rmdir()
-    except OSError:
-        return
