@@ -53,7 +53,11 @@ def test_an_array_at_another_rate_comes_back_at_that_rate() -> None:
     assert {(stem.sample_rate, stem.samples.shape) for stem in stems.values()} == {(22_050, (1, len(mono)))}
 
 
-@pytest.mark.parametrize("name", [summary.name for summary in list_separators()])
+# peers ship none
+SHIPPED = [summary.name for summary in list_separators() if summary.distribution != "sepkit-peers"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_every_announced_method_is_a_separator_with_trained_weights(name: str) -> None:
     separator = get_separator(name)
     assert isinstance(separator, Separator)
