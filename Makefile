@@ -20,9 +20,12 @@ uninstall := $(if $(uv),$(uv) pip uninstall --python $(bin)/python,$(bin)/python
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: .venv/.installed ## every method on the embedded demo songs: a table, stems to hear and a report in runs/demo
+demo: .venv/.installed ## every method on the embedded demo songs: tables, stems to hear, reports in runs/demo, runs/demo-band
 	@start=$$(date +%s); $(bin)/python -m benchmarks.run --methods all --dataset demo --out runs/demo --fresh $(ARGS); status=$$?; \
+	$(bin)/python -m benchmarks.run --methods all --dataset demo:band --quality fast --recipe sdx23 --recipe msdm_slakh \
+	  --out runs/demo-band --fresh $(ARGS) || status=$$?; \
 	echo "Stems to hear: runs/demo/stems/METHOD/SONG/*.wav, and the true ones: runs/demo/references/SONG/*.wav"; \
+	echo "The same for bass, drums, guitar and piano: runs/demo-band"; \
 	echo "The demo took $$(($$(date +%s) - start)) s; the installation, done before it, took $$(cat .venv/.installed) s."; \
 	exit $$status
 

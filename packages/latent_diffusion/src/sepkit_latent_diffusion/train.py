@@ -83,7 +83,7 @@ TRAIN_DEFAULT = TrainConfig(
         swap_channels=0.5,
         speed=(0.87, 1.15),
         silence_tries=6,
-        equaliser_db=3.0,  # without it, dense layers over features learn the training songs by heart
+        equaliser_db=3.0,
     ),
     fit=FitConfig(
         steps=2000,

@@ -205,6 +205,20 @@ class Guided:
 
 
 @dataclass(frozen=True)
+class OneByOne:
+    """A denoiser that sees one example at a time.
+
+    Networks round otherwise in batches of another size, and a walk of many steps makes a rounding audible.
+    """
+
+    denoise: Denoiser
+
+    def __call__(self, x: Tensor, level: Level, /) -> Tensor:
+        """The estimate, of the shape and dtype of `x`."""
+        return torch.cat([self.denoise(one, level) for one in x.split(1)])
+
+
+@dataclass(frozen=True)
 class IndependentPriors:
     """One denoiser for each stem, each of which sees that stem alone, b 1 ...: ISDM, the weakly supervised prior."""
 

@@ -24,7 +24,7 @@ from .config import MsdmConfig
 from .encoders import find_encoder
 from .inference import Prior, Task, iterate_draw, separate_draw
 from .latents import latent_codec
-from .network import PriorNetwork, new_network, prior_denoiser
+from .network import OneByOne, PriorNetwork, new_network, prior_denoiser
 from .presets import DEFAULT_PRESET, PRESETS
 from .settings import OPTIONS, Kind, MsdmSettings, Options, settings_for
 
@@ -99,7 +99,7 @@ class MsdmSeparator:
         self.parameters = sum(parameter.numel() for parameter in network.parameters())
         self.fixed = dict(fixed or {})
         denoise = prior_denoiser(self.network, config, embedding=embedding, guidance=guidance)
-        self.prior = Prior(config, latent_codec(config), denoise)
+        self.prior = Prior(config, latent_codec(config), OneByOne(denoise))
         self.first_draw = 0
         settings = self.settings("balanced")  # refuses options that cannot be, now
         self.info = info.model_copy(
