@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import webbrowser
 from typing import Annotated
 
 import typer
 
+from .pool import leave
 from .terminal import print_note, show_warning, stdout
 
 app = typer.Typer(help="A web page that separates, and its HTTP API.")
@@ -54,4 +56,10 @@ def serve(
         if browser and not api_only:
             webbrowser.open(server.url)
 
-    server.serve(ready)
+    before = signal.signal(signal.SIGTERM, leave)  # being terminated cleans up too
+    try:
+        server.serve(ready)
+    except KeyboardInterrupt:
+        print_note("Stopped; everything that was sent is deleted.")
+    finally:
+        signal.signal(signal.SIGTERM, before)

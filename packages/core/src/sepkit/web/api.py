@@ -10,6 +10,8 @@ from fastapi import APIRouter, FastAPI, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 
+from starlette.exceptions import HTTPException
+
 from .. import __version__
 from ..errors import OptionError, SepkitError
 from ..registry import list_separators
@@ -94,6 +96,12 @@ def answer_errors(app: FastAPI) -> None:
         place = ".".join(str(part) for part in first["loc"])
         text = f"{place}: {first['msg']}. POST /api/separate wants multipart/form-data with a file named 'file'."
         return _json({"error": text, "kind": "OptionError"}, 400)
+
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        return _json({"error": str(error.detail), "kind": "Refusal"}, error.status_code)
 
 
 def _json(value: dict[str, Any], status: int = 200) -> JSONResponse:

@@ -12,6 +12,7 @@ from typing import Any
 import gradio
 from starlette.concurrency import run_in_threadpool
 
+from ..checkpoint import read_header
 from ..errors import SepkitError
 from ..registry import SeparatorSummary, list_separators
 from .jobs import Jobs
@@ -81,8 +82,9 @@ def page(jobs: Jobs, uploads: Uploads) -> Any:
                 quality = gradio.Radio(["fast", "balanced", "best", BUDGET], value="balanced", label="Time and quality")
                 budget = gradio.Number(60, label="Seconds for this file", minimum=1, precision=0, visible=False)
                 draws = gradio.Checkbox(
-                    False, label=f"Show where {DRAWS} random draws differ ({DRAWS} times the work)", elem_id="draws"
-                )
+                    False, visible=first is not None and _may_be_random(methods[first]), elem_id="draws",
+                    label=f"Show where {DRAWS} random draws differ ({DRAWS} times the work)",
+                )  # fmt: skip
                 with gradio.Accordion("More", open=False):
                     kind = gradio.Dropdown(["wav", "flac", "mp3", "ogg", "opus"], value="wav", label="Format")
                     seed = gradio.Number(0, label="Seed of random methods", precision=0)
@@ -93,6 +95,10 @@ def page(jobs: Jobs, uploads: Uploads) -> Any:
         result = gradio.HTML(elem_classes="stems-out", elem_id="result")
         asked = [file, recorded, model, quality, budget, draws, kind, seed]
         quality.change(lambda one: gradio.update(visible=one == BUDGET), quality, budget, api_visibility="private")
+        model.change(
+            lambda one: gradio.update(visible=_may_be_random(methods[one]), value=False),
+            model, draws, api_visibility="private",
+        )  # fmt: skip
         start.click(
             _runner(jobs, uploads), asked, [told, result],
             concurrency_limit=None, show_progress="hidden", api_visibility="private",
@@ -107,6 +113,11 @@ def _label(one: SeparatorSummary) -> str:
         return one.name
     untrained = "" if one.trained or one.trained is None else ", untrained"
     return f"{one.name}: {', '.join(one.stems)}{untrained}"
+
+
+def _may_be_random(one: SeparatorSummary) -> bool:
+    """Whether several draws of a method can differ; True where that is not known before it is loaded."""
+    return one.config_path is None or read_header(one.config_path.parent).info.random
 
 
 def _runner(jobs: Jobs, uploads: Uploads) -> Any:

@@ -84,4 +84,6 @@ def check_sound(path: Path, limits: Limits) -> float:
 
 def without_folder(message: str, path: Path) -> str:
     """An error's message as a stranger may read it."""
-    return message.replace(str(path), path.name).replace(str(path.parent), "the work folder")
+    for folder in (path.parent, path.parent.parent):
+        message = message.replace(f"{folder}/", "").replace(str(folder), "the work folder")
+    return message

@@ -1,7 +1,7 @@
 // Scores of every window, all methods over each other; a click on a window plays from there.
 
 const PLOT = { height: 220, top: 18, bottom: 22 }; // pixels; as wide as the spectrograms, so that times stand above each other
-const TIME_WIDTH = 54; // pixels, of a time below a picture and the space beside it
+const TIME_WIDTH = 62; // pixels, of a time below a picture and the space beside it
 
 class Curves {
   /** `seek(seconds of the track)` is called with a window's start; `say` shows one line of text. */
