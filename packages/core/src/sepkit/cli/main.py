@@ -22,7 +22,9 @@ MOUNTED = {
     "data": ("sepkit.data.cli", "Render, index and check datasets."),
     "ensemble": ("sepkit.cli.ensemble", "Make several methods one, with weights fitted on your songs."),
     "evaluate": ("sepkit.cli.evaluate", "Score stems against the true ones; or methods on a dataset."),
+    "finetune": ("sepkit.cli.finetune", "Teach a trained method stems of your own, from songs of yours."),
     "listening-test": ("sepkit.cli.listening_test", "Make a listening test of a run, and read its answers."),
+    "serve": ("sepkit.cli.serve", "A page to separate in the browser, and its HTTP API."),
 }
 """Commands, or groups of them, that are imported only when they are called: name → (module with `app`, help)."""
 
