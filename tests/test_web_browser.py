@@ -166,7 +166,12 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Any, server: Server) -> No
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("empty.wav", "0 bytes"), ("letter.wav", "letter.wav"), ("letter.txt", "Known suffixes"), ("2h.wav", "120 minutes")],
+    [
+        ("empty.wav", "0 bytes"),
+        ("letter.wav", "letter.wav"),
+        ("letter.txt", "Known suffixes"),
+        ("2h.wav", "120 minutes"),
+    ],
 )
 def test_bad_files_get_an_answer(name: str, words: str, browser: Any, server: Server, tmp_path: Path) -> None:
     before = jobs_left(server)
@@ -190,4 +195,4 @@ def test_everything_came_from_the_server_and_goes_with_the_page(browser: Any, se
     assert {url for url in ours if not url.startswith(("data:", "blob:", f"{server.url}/"))} == set()
     browser.get("about:blank")
     until(lambda: not jobs_left(server))
-    until(lambda: not [path for path in (server.jobs.folder / "uploads").rglob("*") if path.is_file()])
+    until(lambda: not [path for path in server.jobs.uploads.rglob("*") if path.is_file()])

@@ -41,9 +41,7 @@ def serve(
         "max_waiting": max_waiting, "keep_minutes": keep_minutes,
     }  # fmt: skip
     choose_device(device, movable=True)  # a wrong one is told now and not with the first file
-    server = Server(
-        validated(Limits, limits, "sepkit serve"), host=host, port=port, device=device, page=not api_only
-    )
+    server = Server(validated(Limits, limits, "sepkit serve"), host=host, port=port, device=device, page=not api_only)
     if not server.loopback:
         show_warning(
             f"listening on {host}: whoever can reach this machine can use it, without a password, and what is sent "

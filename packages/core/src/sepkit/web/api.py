@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
-
 from starlette.exceptions import HTTPException
 
 from .. import __version__
@@ -96,7 +95,6 @@ def answer_errors(app: FastAPI) -> None:
         place = ".".join(str(part) for part in first["loc"])
         text = f"{place}: {first['msg']}. POST /api/separate wants multipart/form-data with a file named 'file'."
         return _json({"error": text, "kind": "OptionError"}, 400)
-
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: Exception) -> JSONResponse:

@@ -9,6 +9,7 @@ import shutil
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, urlsplit
@@ -128,10 +129,8 @@ class RemoteServer:
         self, connection: http.client.HTTPConnection, verb: str, path: str, body: Any, headers: dict[str, str]
     ) -> http.client.HTTPResponse:
         connection.connect()
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):  # who refuses may answer early, and then not listen
             connection.request(verb, f"{self._path}{path}", body=body, headers=headers)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # a server that refuses answers before it has everything, and then listens no longer
         return connection.getresponse()
 
     def _connect(self, timeout_seconds: float) -> http.client.HTTPConnection:

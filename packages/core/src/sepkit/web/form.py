@@ -32,6 +32,14 @@ CSS = """
 """
 
 
+LEAVING = """<script>
+addEventListener("pagehide", () => {
+  const session = document.querySelector("#session [data-session]");
+  if (session) navigator.sendBeacon("page/closed/" + encodeURIComponent(session.dataset.session));
+});
+</script>"""  # closing the page deletes what was sent; without a word from it, that happens after a while
+
+
 class Uploads:
     """What Gradio keeps of each session's files, so that it goes with the session."""
 
@@ -93,6 +101,10 @@ def page(jobs: Jobs, uploads: Uploads) -> Any:
             cancel = gradio.Button("Cancel", elem_id="cancel")
         told = gradio.HTML(elem_classes="told", elem_id="told")
         result = gradio.HTML(elem_classes="stems-out", elem_id="result")
+        session = gradio.HTML(elem_id="session")
+        blocks.load(_own_session, None, session, api_visibility="private")
+        file.upload(_keeper(uploads), file, None, api_visibility="private")
+        recorded.stop_recording(_keeper(uploads), recorded, None, api_visibility="private")
         asked = [file, recorded, model, quality, budget, draws, kind, seed]
         quality.change(lambda one: gradio.update(visible=one == BUDGET), quality, budget, api_visibility="private")
         model.change(
@@ -159,12 +171,29 @@ def _canceller(jobs: Jobs) -> Any:
     return cancel
 
 
-def _forgetter(jobs: Jobs, uploads: Uploads) -> Any:
-    def forget(request: gradio.Request) -> None:
-        jobs.forget_session(str(request.session_hash))
-        uploads.forget(str(request.session_hash))
+def _own_session(request: gradio.Request) -> str:
+    return f'<span data-session="{escape(str(request.session_hash))}"></span>'
 
-    return forget
+
+def _keeper(uploads: Uploads) -> Any:
+    def keep(path: str | None, request: gradio.Request) -> None:
+        with contextlib.suppress(NotSound):  # told when the separation starts
+            uploads.take(path, str(request.session_hash))
+
+    return keep
+
+
+def forget(jobs: Jobs, uploads: Uploads, session: str) -> None:
+    """Delete all there is of a session, and stop what it has running."""
+    jobs.forget_session(session)
+    uploads.forget(session)
+
+
+def _forgetter(jobs: Jobs, uploads: Uploads) -> Any:
+    def unloaded(request: gradio.Request) -> None:
+        forget(jobs, uploads, str(request.session_hash))
+
+    return unloaded
 
 
 def _said(text: str, *, bad: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import queue
@@ -81,6 +82,7 @@ class Jobs:
         self.limits = limits or Limits()
         self.device = device
         self.folder = Path(tempfile.mkdtemp(prefix="sepkit-serve-"))  # which only its owner may enter
+        self.uploads = self.folder / "uploads"  # of the page, until they become jobs
         self._separators = Separators()
         self._jobs: dict[str, Job] = {}
         self._lock = threading.RLock()
@@ -263,6 +265,10 @@ class Jobs:
             for job in old:
                 job.stop.set()
                 self._forget(job)
+            for path in [path for path in self.uploads.rglob("*") if path.is_file()]:
+                with contextlib.suppress(OSError):  # someone else may just have deleted it
+                    if time.time() - path.stat().st_mtime > keep_seconds:
+                        path.unlink()
 
 
 def _remove(folder: Path) -> None:

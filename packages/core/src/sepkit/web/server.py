@@ -35,21 +35,27 @@ def build_app(jobs: Jobs, *, loopback: bool = True, page: bool = True) -> Gate:
 
 
 def _mount_page(app: Any, jobs: Jobs) -> None:
-    uploads = jobs.folder / "uploads"
-    uploads.mkdir()
+    jobs.uploads.mkdir()
     before = os.environ.get("GRADIO_TEMP_DIR")
-    os.environ["GRADIO_TEMP_DIR"] = str(uploads)  # read when the page is mounted
+    os.environ["GRADIO_TEMP_DIR"] = str(jobs.uploads)  # read when the page is mounted
     try:
         import gradio
 
-        from .form import CSS, Uploads, page
+        from .form import CSS, LEAVING, Uploads, forget, page
 
-        blocks = page(jobs, Uploads(uploads))
+        kept = Uploads(jobs.uploads)
+
+        @app.post("/page/closed/{session}")  # type: ignore[untyped-decorator]
+        def closed(session: str) -> dict[str, str]:
+            forget(jobs, kept, session)
+            return {"state": "deleted"}
+
+        blocks = page(jobs, kept)
         blocks.queue(default_concurrency_limit=None)
         theme = gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
         gradio.mount_gradio_app(
             app, blocks, path="/", footer_links=[], run_history=False, allowed_paths=[], ssr_mode=False,
-            max_file_size=jobs.limits.max_bytes, theme=theme, css=CSS, enable_monitoring=False, pwa=False,
+            max_file_size=jobs.limits.max_bytes, theme=theme, css=CSS, head=LEAVING, enable_monitoring=False, pwa=False,
         )  # fmt: skip
     finally:
         if before is None:
@@ -134,4 +140,6 @@ def _bound(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise OptionError(f"cannot listen on {host} port {port} ({reason}): choose another --port or --host.") from error
+        raise OptionError(
+            f"cannot listen on {host} port {port} ({reason}): choose another --port or --host."
+        ) from error

@@ -60,7 +60,7 @@ class Wishes(Frozen):
 def read_wishes(given: Any) -> Wishes:
     """Wishes from a JSON object; raises OptionError that names the field at fault."""
     if not isinstance(given, dict):
-        raise OptionError(f"The settings are a JSON {type(given).__name__}; wanted an object: {{\"model\": …}}.")
+        raise OptionError(f'The settings are a JSON {type(given).__name__}; wanted an object: {{"model": …}}.')
     for name in ("checkpoint", "device", "precision", "batch_windows"):
         if name in given:
             raise OptionError(f"{name!r} cannot be chosen over the network: it is up to who started the server.")
