@@ -21,11 +21,11 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
             "t_layers": 1,
             "t_heads": 2,
             "t_hidden_scale": 1.0,
-            "segment": Fraction(3, 10),
+            "segment": Fraction(1, 10),
         },
     ),
-    "hdemucs": ("demucs.hdemucs.HDemucs", {"channels": 4, "dconv_comp": 2, "segment": 0.3}),
-    "demucs_v2": ("demucs.demucs.Demucs", {**V2_KEYWORDS, "channels": 4, "depth": 3, "segment": 0.3}),
+    "hdemucs": ("demucs.hdemucs.HDemucs", {"channels": 4, "dconv_comp": 2, "segment": 0.1}),
+    "demucs_v2": ("demucs.demucs.Demucs", {**V2_KEYWORDS, "channels": 4, "depth": 3, "segment": 0.1}),
 }
 
 

@@ -192,7 +192,7 @@ def test_untrained_says_so_and_depends_on_its_seed_alone() -> None:
         get_separator("conv_tasnet", untrained=True, seed=seed, network={"enc_num_feats": 8, "msk_num_stacks": 1})
         for seed in (1, 1, 2)
     )
-    assert not one.info.trained
+    assert (one.info.trained, one.info.licence) == (False, "none: random weights")
     states = [each.model.network.state_dict() for each in (one, two, other)]  # type: ignore[attr-defined]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert not torch.equal(states[0]["encoder.weight"], states[2]["encoder.weight"])

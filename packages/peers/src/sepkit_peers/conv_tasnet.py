@@ -19,6 +19,7 @@ from sepkit.separator import SeparatorInfo, WindowSettings
 
 from .missing import peer_module
 from .options import Options, weights_of
+from .published import RANDOM
 from .seeded import seeded_globals
 from .weights import origin
 
@@ -97,9 +98,7 @@ def build(*, checkpoint: str | Path | None = None, untrained: bool = False, **op
         network = _made(peer.ConvTasNet, {"num_sources": len(given.stems), **RELU, **sizes, **given.network})
     if not files:
         provenance = {"untrained": NAME, "weights_seed": given.seed}
-        return ConvTasNetSeparator(
-            network, given, facts={"licence": "BSD-2-Clause", "trained": False}, provenance=provenance
-        )
+        return ConvTasNetSeparator(network, given, facts={"licence": RANDOM, "trained": False}, provenance=provenance)
     load_state(network, files[0].state)
     found = origin(files)
     return ConvTasNetSeparator(

@@ -23,7 +23,7 @@ from sepkit.separator import SeparatorInfo, WindowSettings
 
 from .missing import peer_module
 from .options import checked_options, weights_of
-from .published import PUBLISHED
+from .published import PUBLISHED, RANDOM
 from .seeded import seeded_globals
 from .weights import WeightsFile, origin
 
@@ -152,7 +152,7 @@ def build(name: str, checkpoint: str | Path | None, untrained: bool, given: dict
         with seeded_globals(options.seed):
             network = _bag([_class(kind.network, name)(list(STEMS), **kind.keywords) for _ in range(kind.networks)])
         provenance = {"untrained": name, "weights_seed": options.seed}
-        return DemucsSeparator(network, name, facts={"licence": "MIT", "trained": False}, provenance=provenance)
+        return DemucsSeparator(network, name, facts={"licence": RANDOM, "trained": False}, provenance=provenance)
     signatures = tuple(file.signature for file in PUBLISHED[name].files)
     files = weights_of(name, checkpoint, signatures)
     if len(files) != kind.networks:

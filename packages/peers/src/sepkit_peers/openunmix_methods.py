@@ -21,6 +21,7 @@ from sepkit.separator import SeparatorInfo, WindowSettings
 
 from .missing import peer_module
 from .options import checked_options, weights_of
+from .published import RANDOM
 from .seeded import seeded_globals
 from .weights import WeightsFile, origin
 
@@ -111,7 +112,7 @@ def build(name: str, checkpoint: str | Path | None, untrained: bool, given: dict
             }
         provenance = {"untrained": name, "weights_seed": options.seed}
         return OpenUnmixSeparator(
-            new_separator(peer, networks), name, facts={"licence": "MIT", "trained": False}, provenance=provenance
+            new_separator(peer, networks), name, facts={"licence": RANDOM, "trained": False}, provenance=provenance
         )
     files = weights_of(name, checkpoint, STEMS)
     found = origin(files)

@@ -11,6 +11,9 @@ from sepkit.errors import CheckpointError
 RESEARCH_ONLY = "research use only"
 """Of Demucs' weights, in their author's words: github.com/facebookresearch/demucs, issues 327 and 508."""
 
+RANDOM = "none: random weights"
+"""The licence of weights that nobody trained: that of the code is not that of what its authors have published."""
+
 
 @dataclass(frozen=True)
 class PublishedFile:

@@ -11,7 +11,7 @@ from rich.table import Table
 from ..checkpoint import CARD_FILE, read_header
 from ..errors import CheckpointError, PluginError
 from ..registry import SeparatorSummary, check_known, get_separator, list_separators
-from ..separator import SeparatorInfo
+from ..separator import Separator, SeparatorInfo
 from .listing import format_name
 from .terminal import print_json, stdout
 
@@ -45,7 +45,10 @@ def _facts(summary: SeparatorSummary) -> dict[str, Any]:
         "distribution": f"{summary.distribution} {summary.version}".strip(),
     }
     if summary.config_path is None:  # no checkpoint to read, so the method has to be loaded
-        return facts | _promise(_loaded_info(summary.name)) | {"weights": None}
+        separator = _loaded(summary.name)
+        parameters = getattr(getattr(separator, "model", None), "parameters", None)
+        counted = {"parameters": parameters} if isinstance(parameters, int) else {}
+        return facts | _promise(separator.info) | counted | {"weights": None}
     header = read_header(summary.config_path.parent)
     weights = {
         "parameters": header.weights.parameters,
@@ -57,13 +60,13 @@ def _facts(summary: SeparatorSummary) -> dict[str, Any]:
     return facts | _promise(header.info) | weights | {"config": header.config}
 
 
-def _loaded_info(name: str) -> SeparatorInfo:
+def _loaded(name: str) -> Separator:
     try:
-        return get_separator(name).info
+        return get_separator(name)
     except (
         CheckpointError
     ):  # without a checkpoint some methods only load with random weights; their promise is the same
-        return get_separator(name, untrained=True).info
+        return get_separator(name, untrained=True)
 
 
 def _promise(info: SeparatorInfo) -> dict[str, Any]:
