@@ -119,6 +119,10 @@ def jobs_left(server: Server) -> list[str]:
     return [path.name for path in server.jobs.folder.iterdir() if path.name != "uploads"]
 
 
+def files_left(server: Server) -> list[Path]:
+    return [path for path in server.jobs.uploads.rglob("*") if path.is_file()]
+
+
 def test_upload_separate_play_download(browser: Any, server: Server, tmp_path: Path) -> None:
     Audio(music(RATE, 2, round(SECONDS * RATE)), RATE).write(tmp_path / "a song.wav")
     choose(browser, METHOD)
@@ -195,4 +199,4 @@ def test_everything_came_from_the_server_and_goes_with_the_page(browser: Any, se
     assert {url for url in ours if not url.startswith(("data:", "blob:", f"{server.url}/"))} == set()
     browser.get("about:blank")
     until(lambda: not jobs_left(server))
-    until(lambda: not [path for path in server.jobs.uploads.rglob("*") if path.is_file()])
+    until(lambda: files_left(server) == [])

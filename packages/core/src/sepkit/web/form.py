@@ -58,11 +58,15 @@ class Uploads:
         return path
 
     def forget(self, session: str) -> None:
-        """Delete a session's files."""
-        for path in self._known.pop(session, ()):
+        """Delete a session's files, but for those that another session sent too: equal ones share a path."""
+        shared = set().union(*(paths for other, paths in self._known.items() if other != session))
+        for path in self._known.pop(session, set()) - shared:
             path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 path.parent.rmdir()
+        for path in self.folder.glob("tmp*"):  # Gradio leaves an empty one for every file that it hands over
+            if path.is_file() and path.stat().st_size == 0:
+                path.unlink(missing_ok=True)
 
 
 def page(jobs: Jobs, uploads: Uploads) -> Any:

@@ -45,7 +45,7 @@ def _mount_page(app: Any, jobs: Jobs) -> None:
 
         kept = Uploads(jobs.uploads)
 
-        @app.post("/page/closed/{session}")  # type: ignore[untyped-decorator]
+        @app.post("/page/closed/{session}")  # type: ignore[untyped-decorator]  # `app` is Any: FastAPI may be missing
         def closed(session: str) -> dict[str, str]:
             forget(jobs, kept, session)
             return {"state": "deleted"}
