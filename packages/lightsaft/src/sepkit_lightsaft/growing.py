@@ -31,4 +31,4 @@ def grow(network: LightSaft, stems: Sequence[str]) -> LightSaft:
     mean = reduce(known, "s d -> d", "mean")
     state["embedding.weight"] = torch.cat([known, repeat(mean, "d -> s d", s=len(stems))])
     grown.load_state_dict(state)
-    return grown.train(network.training)
+    return grown.to(known.device).train(network.training)

@@ -69,11 +69,16 @@ class SpectrogramLoss:
             if "equaliser_db" in batch:
                 specs = specs * rearrange(equaliser(batch["equaliser_db"], self.config), "b s f -> b s 1 f 1")
             mixture = reduce(specs, "b s c f n -> b c f n", "sum")
-            wanted = specs[torch.arange(len(stems), device=target.device), target]
             seen = features(mixture, self.config).contiguous(memory_format=torch.channels_last)
+            wanted = self.wanted(specs, mixture, seen, target)
         output = network(seen, target)
         with torch.autocast(stems.device.type, enabled=False):
             return self._terms(output.float(), mixture, wanted)
+
+    def wanted(self, specs: Tensor, mixture: Tensor, seen: Tensor, target: Tensor) -> Tensor:
+        """What the network should find: the target's spectrogram b c f n, out of those of all stems b s c f n."""
+        del mixture, seen
+        return specs[torch.arange(len(specs), device=target.device), target]
 
     def _terms(self, output: Tensor, mixture: Tensor, wanted: Tensor) -> Tensor:
         weights, total = self.weights, output.new_zeros(())

@@ -263,7 +263,7 @@ class _Meter:
             self.spoke = now
             left = (now - self.began) / max(1, step - self.start) * (self.steps - step)
             smooth = math.nan if self.smooth is None else self.smooth
-            self.say(f"step {step}/{self.steps}  loss {smooth:.4f}  {_clock(left)} left")
+            self.say(f"step {step}/{self.steps}  loss {smooth:.4f}  {clock(left)} left")
 
     def scores(self, step: int, scores: Mapping[str, float]) -> None:
         self._write({"step": step, "scores": dict(scores)})
@@ -298,6 +298,7 @@ def _log_up_to(path: Path, step: int) -> TextIO:
     return path.open("a")
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A time as h:mm:ss."""
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
