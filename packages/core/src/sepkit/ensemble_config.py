@@ -103,12 +103,12 @@ class EnsembleConfig(Frozen):
 
 
 DEFAULT_MEMBERS: dict[str, Any] = {
-    "vocals": ["lightsaft", "cold_diffusion"],
+    "vocals": "cold_diffusion",
     "drums": "lightsaft",
     "bass": "lightsaft",
     "other": "lightsaft",
 }
-"""The ensemble without options: what two shipped methods both estimate is averaged, the rest is one method's."""
+"""The ensemble without options: each stem by the shipped method that is best at it, see docs/ensemble.md."""
 
 
 def ensemble_config(members: Any = None, weights: Any = None) -> EnsembleConfig:
