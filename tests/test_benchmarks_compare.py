@@ -32,7 +32,8 @@ def test_variants_are_scored_and_compared(songs: list[Any], tmp_path: Path, caps
         "--variant", "none", "tiny_here", "untrained=true", "preset=tiny", "steps=2",
         "--variant", "filtered", "tiny_here", "untrained=true", "preset=tiny", "steps=2", "phase=mixture",
         "--variant", "same", "tiny_here", "untrained=true", "preset=tiny", "steps=2",
-        "--along", "none", "--recipe", "sdx23", "--test", "made:3", "--out", str(tmp_path / "out/steps"), "--runs", str(tmp_path / "runs"),
+        "--along", "none", "--recipe", "sdx23", "--test", "made:3",
+        "--out", str(tmp_path / "out/steps"), "--runs", str(tmp_path / "runs"),
     ]  # fmt: skip
     with registry.register("tiny_here", build):
         assert compare.main(words) == 0

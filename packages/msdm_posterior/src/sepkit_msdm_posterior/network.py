@@ -215,7 +215,7 @@ class OneByOne:
 
     def __call__(self, x: Tensor, level: Level, /) -> Tensor:
         """The estimate, of the shape and dtype of `x`."""
-        return torch.cat([self.denoise(one, level) for one in x.split(1)])
+        return torch.cat([self.denoise(one, level) for one in x.split(1)])  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
