@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sepkit import Audio, registry
+from sepkit import Audio
 from sepkit.checkpoint import save_checkpoint
 from sepkit.diffusion import Level
 from sepkit.errors import CheckpointError, OptionError, UnknownNameError
@@ -39,15 +38,6 @@ FEW: dict[str, dict[str, Any]] = {
     "msdm_projected": {"steps": 2},
 }
 RATE = 8000
-
-
-@pytest.fixture(scope="module", autouse=True)
-def registered() -> Iterator[None]:
-    """The three names, until there are weights to announce them with."""
-    made = [registry.register(name, build) for name, build in BUILDS.items()]
-    yield
-    for one in made:
-        one.undo()
 
 
 class TestDirac(SeparatorConformance):
