@@ -22,7 +22,7 @@ help: ## list the targets
 
 demo: .venv/.installed ## every method on the embedded demo songs: tables, stems to hear, reports in runs/demo, runs/demo-band
 	@start=$$(date +%s); $(bin)/python -m benchmarks.run --methods all --dataset demo --out runs/demo --fresh $(ARGS); status=$$?; \
-	$(bin)/python -m benchmarks.run --methods all --dataset demo:band --quality fast --recipe sdx23 --recipe msdm_slakh \
+	$(bin)/python -m benchmarks.run --methods all --dataset demo:band --quality fast --limit 1 --recipe sdx23 --recipe msdm_slakh \
 	  --out runs/demo-band --fresh $(ARGS) || status=$$?; \
 	echo "Stems to hear: runs/demo/stems/METHOD/SONG/*.wav, and the true ones: runs/demo/references/SONG/*.wav"; \
 	echo "The same for bass, drums, guitar and piano: runs/demo-band"; \

@@ -159,7 +159,6 @@ def test_made_songs_are_there_always_and_rendered_ones_or_the_reason(tmp_path, m
     ("arguments", "message"),
     [
         (["--data", "slakh=x"], "NAME one of musdb18"),
-        (["--data", "saraga=/somewhere"], "no reader for saraga yet; give folder:PATH"),
         (["--domains", "moon"], "names no domain"),
     ],
 )

@@ -360,7 +360,6 @@ def test_everything_can_be_asked_for_and_everything_has_a_verdict_with_its_reaso
     [
         (["--paper", "ismir22-tabel1"], "did you mean 'ismir22-table1'"),
         (["--paper", "all", "--data", "musdb=x"], "NAME one of"),
-        (["--paper", "all", "--data", "medleydb=x"], "no reader for medleydb"),
         (["--paper", "ismir22-table1", "--data", "musdb18"], "NAME=PATH"),
     ],
 )
