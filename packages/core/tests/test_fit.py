@@ -72,6 +72,23 @@ def test_resumed_run_equals_uninterrupted_run_bit_for_bit(tmp_path: Path, accumu
     assert rows[0] == rows[1]
 
 
+def test_tied_weights_stay_tied_in_a_resumed_run(tmp_path: Path) -> None:
+    def tied() -> nn.Module:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            hidden = nn.Linear(4, 4)
+            return nn.Sequential(hidden, nn.ReLU(), hidden, nn.ReLU(), nn.Linear(4, 1))
+
+    settings = config(steps=8, save_every=4)
+    whole, parts = tied(), tied()
+    fit(whole, squared, Lines(), settings, tmp_path / "whole")
+    fit(parts, squared, Lines(), settings, tmp_path / "parts", stop_after=4)
+    parts = tied()
+    fit(parts, squared, Lines(), settings, tmp_path / "parts")
+    assert all(torch.equal(value, weights(parts)[name]) for name, value in weights(whole).items())
+    assert torch.equal(weights(parts)["0.weight"], weights(parts)["2.weight"])
+
+
 def test_interrupted_run_goes_on_from_the_last_saved_state(tmp_path: Path) -> None:
     class Interrupting(Lines):
         def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:

@@ -23,10 +23,9 @@ def save_state(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     for name, network in networks.items():
-        save_file(
-            {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()},
-            partial / f"{name}.safetensors",
-        )
+        # copies: safetensors refuses tensors that share memory, as tied weights do
+        tensors = {key: value.detach().cpu().contiguous().clone() for key, value in network.state_dict().items()}
+        save_file(tensors, partial / f"{name}.safetensors")
     save_file(_optimiser_tensors(optimiser), partial / "optimiser.safetensors")
     (partial / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
     previous = folder.with_name(f".{folder.name}.previous")
