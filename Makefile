@@ -82,3 +82,5 @@ $(bin)/python:
 	@start=$$(date +%s); \
 	$(install) -c constraints.txt -r $< \
 	&& echo $$(($$(date +%s) - start)) > $@
+
+.venv/.installed-dev: requirements-docs.txt # which requirements-dev.txt includes
