@@ -108,6 +108,19 @@ def test_a_prompted_independent_prior_trains_and_resumes(songs: Path, tmp_path: 
     )
     assert found.config.independent
     assert found.extra["training"]["config"]["encoder"] == "band_levels"
+    plain = build_projected(checkpoint=tmp_path / "run/best")
+    told = build_projected(checkpoint=tmp_path / "run/best", prompt=str(songs / "valid/three/bass.wav"))
+    x = torch.randn(1, 1, 1600, generator=torch.Generator().manual_seed(0))
+    stems = [one.separate_windows(x, [0], seed=0, settings=one.settings(2)) for one in (plain, told)]
+    assert not torch.equal(*stems)
+    assert told.provenance["encoder"] == "band_levels"
+    with pytest.raises(OptionError, match="takes sound only"):
+        build_projected(checkpoint=tmp_path / "run/best", prompt="a slow waltz")
+
+
+def test_a_prompt_for_a_prior_without_encoder_is_refused() -> None:
+    with pytest.raises(OptionError, match="trained without an encoder"):
+        build_projected(prompt="a slow waltz")  # the shipped one
 
 
 def test_runs_that_could_choose_nothing_are_refused(songs: Path, tmp_path: Path) -> None:

@@ -181,7 +181,8 @@ def _build(kind: Kind, checkpoint: str | Path | None, untrained: bool, options: 
         )
     network = new_network(loaded.config, seed=0)
     load_state(network, loaded.state)
-    return MsdmSeparator(kind, loaded.config, network, loaded.info, {"weights_sha256": loaded.sha256}, given.fixed)
+    encoder = loaded.extra.get("training", {}).get("config", {}).get("encoder")
+    return _made(kind, loaded.config, network, loaded.info, {"weights_sha256": loaded.sha256}, given, encoder)
 
 
 def _untrained(kind: Kind, options: Options) -> MsdmSeparator:
