@@ -5,7 +5,8 @@ checkpoint=RUN8/best --along "T = 8" --test synthetic:8 --out runs/compare/steps
 (`sdr_mdx`), SIR and SAR (`musdb18`), compares each with the first song by song, and writes .json, .md and .svg. A value
 is JSON or else text; `quality=best` and `seed=3` are the separation's, all others are options of `get_separator`.
 `--along` also scores the estimate after every step of that variant. What is scored is not scored again. METHOD may be a
-reference point (mixture, silence, ideal_ratio_mask, wiener_oracle …), for the stems of the first method. `--recipe
+reference point (mixture, silence, ideal_ratio_mask, wiener_oracle …), for the stems of the first method, or
+`codec_ceiling checkpoint=RUN/best`: the true stems through the codec of a multi-source prior. `--recipe
 msdm_slakh` scores by SI-SDRi instead, `--recipe beyond_sdr` by mrstft and what is heard of bleed and artefacts;
 `--published TABLE` puts a table of the ledger (published.json) below.
 """
@@ -31,11 +32,12 @@ from sepkit.data.track import Track
 from sepkit.errors import OptionError, SepkitError, UnknownNameError, nearest
 from sepkit.evaluation.machine import machine_facts, package_versions
 from sepkit.evaluation.recipe import find_recipe
-from sepkit.evaluation.reference_points import REFERENCE_POINTS
+from sepkit.evaluation.reference_points import REFERENCE_POINTS, ReferencePoint
 from sepkit.partial_files import replacing, write_text
 from sepkit.separator import Separator
 
 from .claims_schema import read_ledger
+from .codec_points import CODEC_CEILING, CodecCeiling
 from .compare_page import markdown, plot
 from .excerpts import excerpt
 
@@ -61,7 +63,15 @@ class Variant:
     @property
     def is_reference_point(self) -> bool:
         """Whether it is one of `benchmarks.run`'s, which may know the truth."""
-        return self.method in REFERENCE_POINTS
+        return self.method == CODEC_CEILING or self.method in REFERENCE_POINTS
+
+    def reference_point(self) -> ReferencePoint:
+        """That one, ready; raises SepkitError for what it refuses."""
+        if self.method == CODEC_CEILING:
+            return CodecCeiling.of(self.label, self.options)
+        if self.options:
+            raise OptionError(f"--variant {self.label!r}: {self.method} takes no options, given {self.options}.")
+        return REFERENCE_POINTS[self.method]()
 
     def built(self) -> Separator:
         """The method, ready; raises SepkitError for what it refuses."""
@@ -126,7 +136,7 @@ def measured(
     truths = {stem: view.load(stem).numpy() for stem in view.stems} if separator is None else {}
     began = time.process_time()
     if separator is None:
-        made = REFERENCE_POINTS[variant.method]()(mixture.numpy(), truths, track.sample_rate)
+        made = variant.reference_point()(mixture.numpy(), truths, track.sample_rate)
         found = [{stem: Audio(torch.from_numpy(made[stem]), track.sample_rate) for stem in made}]
     elif along:
         found = list(separator.separate_iter(mixture, **variant.call()))  # type: ignore[attr-defined]
@@ -191,6 +201,9 @@ def report_of(arguments: argparse.Namespace) -> dict[str, Any]:
         if label not in labels:
             raise OptionError(f"--along {label!r} is none of the variants: {', '.join(labels)}.")
     methods = [variant.built() for variant in variants if not variant.is_reference_point]
+    for variant in variants:
+        if variant.is_reference_point:
+            variant.reference_point()
     if not methods:
         raise OptionError("Every variant is a reference point, and only a method says for which stems: add one.")
     published = [published_table(name) for name in arguments.published]

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 pytest.importorskip("sepkit_latent_diffusion")
 
 from benchmarks import compare
+from benchmarks.codec_points import CodecCeiling
 from benchmarks.compare_page import MEAN, last, stems_of
 from benchmarks.excerpts import excerpt
 from sepkit import registry
 from sepkit.data.synthetic import synthetic_set
 from sepkit.data.track import track_in_memory
+from sepkit.errors import OptionError
 from sepkit_latent_diffusion.separator import build
 
 
@@ -79,6 +83,28 @@ def test_other_recipes_reference_points_and_published_rows(
     assert "--recipe beyond_sdr --published msdm-slakh --limit 2 --excerpt 1 --mono 8000" in page
     assert {song["seconds"] for result in report["results"].values() for song in result["songs"]} == {1.0}
     capsys.readouterr()
+
+
+def test_the_ceiling_of_a_priors_codec_stands_among_the_reference_points(
+    songs: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is lost in a lapped transform, and much with the mixture's phase."""
+    checkpoint = str(files("sepkit_msdm_posterior") / "checkpoints" / "msdm")
+    rate, generator = 22_050, torch.Generator().manual_seed(0)
+    truths = {stem: torch.randn(1, rate, generator=generator).double().numpy() for stem in ("bass", "drums")}
+    mixture = truths["bass"] + truths["drums"]
+    for phase, least, most in (("own", 100, 500), ("mixture", 0, 20)):
+        ceiling = CodecCeiling.of("x", {"checkpoint": checkpoint, "phase": phase})
+        found = ceiling(mixture, truths, rate)
+        error = ((found["bass"] - truths["bass"]) ** 2).sum() / (truths["bass"] ** 2).sum()
+        assert least < -10 * np.log10(error) < most
+    with pytest.raises(OptionError, match="add --mono 22050"):
+        ceiling(mixture, truths, 44_100)
+    with pytest.raises(OptionError, match="takes checkpoint=FOLDER"):
+        CodecCeiling.of("x", {"phase": "own"})
+    words = ["--variant", "a", "lightsaft", "--variant", "b", "codec_ceiling", "checkpoint=nowhere"]
+    assert compare.main([*words, "--out", str(tmp_path / "x")]) == 1
+    assert "nowhere" in capsys.readouterr().err
 
 
 def test_the_mean_of_the_stems_stands_before_more_than_two() -> None:
