@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -19,15 +19,15 @@ from sepkit_msdm_posterior.config import MsdmConfig
 from sepkit_msdm_posterior.held_to_mixture import hold_to_mixture
 from sepkit_msdm_posterior.latents import encode_stems, latent_codec
 from sepkit_msdm_posterior.separator import CONFIG_VERSION, NAME
+from sepkit_msdm_posterior.settings import Phase, Rest
 from sepkit_msdm_posterior.stretches import level_gain, undone
 
 CODEC_CEILING = "codec_ceiling"
-Phase = Literal["own", "mixture"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 Samples = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass
 class CodecCeiling:
     """A reference point: no posterior in this codec is expected to come nearer to the true stems than they themselves.
 
@@ -73,6 +73,6 @@ class CodecCeiling:
         codec = bound_to(codec, gain * whole)
         latents = encode_stems(codec, gain * stems)
         decoded = codec.decode(rearrange(latents, "1 s d n -> s d n"), whole.shape[-1])
-        rest = "leave" if self.phase == "own" else "equal"
+        rest: Rest = "leave" if self.phase == "own" else "equal"
         held = hold_to_mixture(decoded[None], gain * whole, phase=self.phase, rest=rest)
         return dict(zip(truths, (undone(gain) * held)[0].double().numpy(), strict=True))
