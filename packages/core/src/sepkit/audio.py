@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor
 
 from .channels import remix
-from .errors import AudioError, OptionError, UnknownNameError, nearest
+from .errors import AudioError, MissingExtraError, OptionError, UnknownNameError, nearest
 from .file_names import fill_template
 from .formats import Bits, check_writable, file_format
 from .partial_files import refuse_existing, replacing
@@ -24,6 +24,8 @@ from .samples import checked_rate, checked_samples
 from .soundfiles import ClippingWarning, Reader, Writer, open_reader, open_writer
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from .uncertainty import SpreadMap
 
 _WRITE_BLOCK_SAMPLES = 65_536
@@ -183,6 +185,34 @@ class Stems(Mapping[str, Audio]):
     def sample_rate(self) -> int:
         """Hz, the same for every stem."""
         return next(iter(self.values())).sample_rate
+
+    @property
+    def mixture(self) -> Audio | None:
+        """What was separated, as the sum of stems and residual; None where the residual is not known."""
+        if self.residual is None:
+            return None
+        return Audio(sum((stem.samples for stem in self.values()), self.residual.samples), self.sample_rate)
+
+    def plot(self) -> Figure:
+        """Spectrograms of the mixture, where it is known, and of all stems, on one scale; a notebook shows them.
+
+        Returns a matplotlib figure that belongs to nobody else (`.savefig(path)` writes it); pyplot is not touched.
+        Raises MissingExtraError without matplotlib, and AudioError for stems of no length.
+        """
+        try:
+            from .spectrogram_figure import spectrogram_figure
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("matplotlib", "eval", "Plotting stems") from error
+        mixture = self.mixture
+        if mixture is None or "mixture" in self:
+            return spectrogram_figure(self)
+        return spectrogram_figure({"mixture": mixture, **self}, top="mixture")
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a player of every stem, with its name, length and level."""
+        from .stem_players import players_html
+
+        return players_html(self)
 
     def save(
         self,
