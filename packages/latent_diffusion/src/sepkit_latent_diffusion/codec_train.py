@@ -19,7 +19,7 @@ from sepkit.codecs import CodecSettings
 from sepkit.config import Frozen
 from sepkit.data.opening import open_dataset
 from sepkit.errors import OptionError
-from sepkit.training.command import run_training
+from sepkit.training.command import record_settings, run_training
 from sepkit.training.loop import FitConfig, FitResult, fit
 
 from .codec.checkpoints import PUBLISHED, build_codec, save_codec
@@ -132,8 +132,7 @@ def train(config: CodecTrainConfig, out: Path, *, stop_after: int | None = None)
         seed=config.fit.seed,
     )
     items.prepare()
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
+    record_settings(config, out)
     sounds = SoundItems(items)
     if isinstance(codec, LappedAutoencoder):
         codec.fit_usual(sounds[index]["sound"][None] for index in range(MEASURED_ITEMS))

@@ -18,6 +18,7 @@ from sepkit.data.track import Dataset as Songs
 from sepkit.errors import DatasetError, OptionError
 from sepkit.training.equaliser import equalised
 from sepkit.training.items import StemData, StemItems
+from sepkit.training.processes import main_first
 
 from .pairs import MIXTURE, pair_dataset
 
@@ -138,7 +139,8 @@ class PairItems(Dataset[Item]):
         )
 
     def prepare(self) -> None:
-        self.crops.prepare()
+        with main_first():
+            self.crops.prepare()
 
     def __getitem__(self, index: int) -> Item:
         sounds = self.crops[index]

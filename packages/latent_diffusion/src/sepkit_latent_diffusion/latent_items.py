@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from sepkit.data.opening import open_dataset
 from sepkit.data.resampled import resampled_track
 from sepkit.errors import DatasetError
+from sepkit.training.processes import main_first, speaks
 
 from .items import TRIES, PairData, shares_by_length
 from .latent_cache import LatentCache, read_crop, shape_of
@@ -51,7 +52,8 @@ class LatentItems(Dataset[dict[str, Tensor]]):
             raise DatasetError(f"{', '.join(data.sources) or 'no source'} has no song to train from.")
         for share, songs in zip(data.shares or [float(len(songs)) for songs in sets], sets, strict=True):
             weights += [share * part for part in shares_by_length(songs)]
-            for song in songs:
+        with main_first():
+            for song in (song for songs in sets for song in songs):
                 at_rate = song if song.sample_rate == codec.sample_rate else resampled_track(song, codec.sample_rate)
                 self.songs.append(self._measured(cache.file(at_rate)))
                 _say(len(self.songs), sum(map(len, sets)))
@@ -86,5 +88,5 @@ class LatentItems(Dataset[dict[str, Tensor]]):
 
 def _say(done: int, total: int) -> None:
     """A progress line for a terminal, and one line for a log."""
-    if sys.stderr.isatty() or done == total:
+    if speaks() and (sys.stderr.isatty() or done == total):
         print(f"\rencoded song {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)

@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from sepkit.codecs import Codec, bound_to, recentred
 from sepkit.config import Frozen
 from sepkit.diffusion import diffusion_loss
+from sepkit.training.draws import Draws, batch_draws
 
 from .conditioner import Condition
 from .network import LatentNetwork
@@ -66,7 +67,7 @@ class Encoding:
 
 
 class LatentLoss:
-    """Loss over t ~ U(0, 1) and Gaussian noise, both drawn from the batch's random state.
+    """Loss over t ~ U(0, 1) and Gaussian noise, both drawn by `batch_draws`.
 
     Errors are squared, of latents in the network's unit, weighed feature by feature.
     """
@@ -75,38 +76,38 @@ class LatentLoss:
         self.encoding, self.config = encoding, config
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        plain = getattr(network, "module", network)  # inside what exchanges gradients
-        assert isinstance(plain, LatentNetwork)
-        generator = Generator().manual_seed(int(torch.randint(2**62, ())))
+        assert isinstance(network, LatentNetwork)
+        draws = batch_draws(len(next(iter(batch.values()))))
+        generator = draws.generator()
         with torch.no_grad():
             latents = self.encoding.of(batch)
-            ratio = plain.config.ratio
-            mixture = padded(plain.in_units(latents.mixture), ratio)
-            signal = padded(plain.in_units(latents.targets), ratio)
-            noise = torch.randn(signal.shape, generator=generator).to(signal)
-            hide = self._hidden(plain, len(signal), generator)
-            weight = plain.importance.pow(self.config.emphasis)
+            ratio = network.config.ratio
+            mixture = padded(network.in_units(latents.mixture), ratio)
+            signal = padded(network.in_units(latents.targets), ratio)
+            noise = draws.normal(signal.shape, generator).to(signal)
+            hide = self._hidden(network, draws, generator)
+            weight = network.importance.pow(self.config.emphasis)
             weight = rearrange(weight / weight.mean(), "d -> d 1")
         conditions: list[Condition] = []
 
         def run(state: Tensor, t: Tensor) -> Tensor:
-            # both networks in one call, as processes that share gradients want it
             velocity, condition = network(state, t.to(state.dtype), mixture, hide)
             conditions.append(condition)
             return velocity
 
         total = self.config.diffusion * diffusion_loss(
-            run, OBJECTIVE, SCHEDULE, signal, noise, generator, weight=lambda _: weight
+            run, OBJECTIVE, draws.random(SCHEDULE), signal, noise, generator, weight=lambda _: weight
         )
-        if plain.config.conditioner.guess:
+        if network.config.conditioner.guess:
             wanted = rearrange(signal, "b k d n -> b (k d) n")
             weights = weight.repeat(signal.shape[1], 1)
             total = total + self.config.guess * (weights * (conditions[0].guess - wanted).square()).mean()
         return total
 
-    def _hidden(self, network: LatentNetwork, count: int, generator: Generator) -> Tensor | None:
+    def _hidden(self, network: LatentNetwork, draws: Draws, generator: Generator) -> Tensor | None:
         """Which examples hide their mixture, b; None for a network that never does."""
         if not network.config.guided:
             return None
         device = network.scale.device
-        return (torch.rand(count, generator=generator) < network.config.condition_dropout).to(device)
+        chance = draws.uniform((draws.count,), generator=generator)
+        return (chance < network.config.condition_dropout).to(device)

@@ -20,7 +20,7 @@ from sepkit.checkpoint import load_checkpoint, load_state, save_checkpoint
 from sepkit.codecs import Codec
 from sepkit.config import Frozen
 from sepkit.errors import OptionError
-from sepkit.training.command import run_training
+from sepkit.training.command import record_settings, run_training
 from sepkit.training.loop import FitConfig, FitResult, Items, fit
 from sepkit.training.validation import Validation, check_choice
 
@@ -141,8 +141,7 @@ def train(config: TrainConfig, out: Path, *, stop_after: int | None = None) -> F
     """
     check_choice(config.validation, config.recipe, config.fit.metric, config.model.stems)
     codec, config, facts = with_codec(config)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
+    record_settings(config, out)
     items = training_items(config, codec, out)
     network = first_network(config, codec)
     encoding = Encoding(codec, config.model.level_rms)

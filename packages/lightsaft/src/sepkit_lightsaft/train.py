@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sepkit.checkpoint import save_checkpoint
 from sepkit.config import Frozen
-from sepkit.training.command import run_training
+from sepkit.training.command import record_settings, run_training
 from sepkit.training.loop import FitConfig, FitResult, fit
 from sepkit.training.validation import Validation, check_choice
 
@@ -102,8 +102,7 @@ def train(config: TrainConfig, out: Path, *, stop_after: int | None = None) -> F
         seed=config.fit.seed,
     )
     items.prepare()
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
+    record_settings(config, out)
 
     def separate(averaged: nn.Module, mixture: Tensor) -> dict[str, Tensor]:
         found = separate_track(averaged, config.network, mixture, bf16=config.fit.precision == "bf16")

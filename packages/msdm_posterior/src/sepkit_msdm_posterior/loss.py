@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from sepkit.config import Frozen
 from sepkit.diffusion import Level, LogNormalSigma, blend
 from sepkit.errors import OptionError
+from sepkit.training.draws import Draws, batch_draws
 
 from .config import MsdmConfig
 from .latents import encode_stems, energy_of_features, latent_codec
@@ -46,7 +47,7 @@ class LossWeights(Frozen):
 
 
 class PriorLoss:
-    """The loss on random levels of `sigmas`; levels, noise and walks are drawn from torch's global random state.
+    """The loss on random levels of `sigmas`; levels, noise and walks are drawn by `batch_draws`.
 
     `resolution` is the error that counts as none in the likelihoods, in units of a coefficient's spread, so that
     digital silence does not ask for infinite certainty. Raises OptionError for a likelihood without a gain head.
@@ -72,33 +73,37 @@ class PriorLoss:
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         with torch.no_grad(), torch.autocast(batch["stems"].device.type, enabled=False):
             z = encode_stems(self.codec, batch["stems"].float())
-            sigma = torch.as_tensor(self.sigmas.random(len(z), torch.default_generator).sigma).to(z.device)
+            draws = batch_draws(len(z))
+            sigma = torch.as_tensor(draws.levels(self.sigmas).sigma).to(z.device)
         if not self.weights.likelihood:
-            return self._edm(network, z, sigma, batch.get("embedding"))
-        return self._of_gain(network, z, sigma.to(z), batch.get("embedding"))
+            return self._edm(network, z, sigma, draws, batch.get("embedding"))
+        return self._of_gain(network, z, sigma.to(z), draws, batch.get("embedding"))
 
-    def _edm(self, network: nn.Module, z: Tensor, sigma: Tensor, embedding: Tensor | None) -> Tensor:
+    def _edm(self, network: nn.Module, z: Tensor, sigma: Tensor, draws: Draws, embedding: Tensor | None) -> Tensor:
         objective = self.config.objective
         level = Level(torch.ones_like(sigma), sigma, sigma).against(z)
-        noise = torch.randn(z.shape).to(z)
+        noise = draws.normal(z.shape).to(z)
         inputs, c_noise = objective.inputs(blend(level, z, noise), level)
         found = network(inputs, torch.as_tensor(c_noise).to(z).flatten(), embedding).float()
         return self.weights.edm * (found - objective.target(z, noise, level)).square().mean()
 
-    def _of_gain(self, network: nn.Module, z: Tensor, sigma: Tensor, embedding: Tensor | None) -> Tensor:
+    def _of_gain(self, network: nn.Module, z: Tensor, sigma: Tensor, draws: Draws, embedding: Tensor | None) -> Tensor:
         def logit(state: Tensor, at: Tensor, prompt: Tensor | None = None) -> Tensor:
+            if not len(state):  # the walking items of a batch may all be those of other processes
+                return state
             norm = (trailing(at) ** 2 + self.config.sigma_data**2).sqrt()
             found: Tensor = network(state / norm, at.log() / 4, prompt, as_logit=True)
             return found.float()
 
         walking, place = torch.zeros(len(z), dtype=torch.bool, device=z.device), z
         if self.walk.share:
-            walking = torch.rand(len(z), device=z.device) < self.walk.share
-        if walking.any():
-            with torch.no_grad():
-                place = z.clone()
-                place[walking] = on_the_way(z[walking], sigma[walking], self.walk, logit)
-        state = place + trailing(sigma) * torch.randn(z.shape).to(z)
+            chosen = draws.uniform_of_all((len(z),), z.device) < self.walk.share
+            walking = chosen[draws.own]
+            if chosen.any():
+                with torch.no_grad():
+                    place = z.clone()
+                    place[walking] = on_the_way(z[walking], sigma[walking], self.walk, logit, draws.among(chosen))
+        state = place + trailing(sigma) * draws.normal(z.shape).to(z)
         found = logit(state, sigma, embedding)
         terms = torch.where(walking, self._of_walk(found, z, sigma), self._of_noise(found, state, z, sigma))
         return terms.mean()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sepkit.diffusion import Denoiser, Level, denoiser
 from sepkit.errors import OptionError
+from sepkit.training.draws import batch_draws
 
 from .adp_unet import AdpUNet
 from .band_unet import BandUNet, level_embedding
@@ -98,7 +99,7 @@ class PriorNetwork(nn.Module):
         kept = self.project(embedding)
         if not self.training:
             return kept
-        dropped = torch.rand(count, 1, device=kept.device) < EMBEDDING_DROPOUT
+        dropped = batch_draws(count).uniform((count, 1), kept.device) < EMBEDDING_DROPOUT
         return torch.where(dropped, without, kept)
 
 

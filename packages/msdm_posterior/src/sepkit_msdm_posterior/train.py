@@ -18,7 +18,7 @@ from sepkit.checkpoint import load_checkpoint, load_state, save_checkpoint
 from sepkit.config import Frozen
 from sepkit.diffusion import LogNormalSigma
 from sepkit.errors import OptionError, nearest
-from sepkit.training.command import run_training
+from sepkit.training.command import record_settings, run_training
 from sepkit.training.loop import FitConfig, FitResult, fit
 
 from .config import BandUNetConfig, MsdmConfig
@@ -143,8 +143,7 @@ def train(config: TrainConfig, out: Path, *, stop_after: int | None = None) -> F
     crops.prepare()
     config = config.model_copy(update={"model": _fitted(config, items)})
     network = first_network(config)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
+    record_settings(config, out)
     validate = PriorValidation(
         config.validation, config.model, calls=config.validation_calls, seconds=config.validation_seconds
     )
@@ -188,6 +187,11 @@ def _check(config: TrainConfig) -> None:
     if not config.validation:
         raise OptionError(
             "No validation data was given, so no checkpoint would ever be chosen: add for example --valid folder:PATH."
+        )
+    if config.fit.sync_batch_norm and config.walk.share:
+        raise OptionError(
+            "fit.sync_batch_norm wants every process to call the network as often, and which items walk is left to "
+            "chance: leave it out, or give walk.share=0."
         )
     metrics = (METRIC, *(f"{METRIC}/{stem}" for stem in config.model.stems))
     if config.fit.metric not in metrics:

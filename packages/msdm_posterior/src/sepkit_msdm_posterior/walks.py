@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from sepkit.config import Frozen
+from sepkit.training.draws import Draws, batch_draws
 
 Logit = Callable[[Tensor, Tensor], Tensor]
 """ln(v / sigma²) b s d n of a state b s d n at sigma (b), v being the variance of each clean coefficient."""
@@ -31,24 +32,25 @@ class Walk(Frozen):
     steps: int = Field(default=3, ge=1)
 
 
-def on_the_way(stems: Tensor, sigma: Tensor, walk: Walk, logit: Logit) -> Tensor:
+def on_the_way(stems: Tensor, sigma: Tensor, walk: Walk, logit: Logit, draws: Draws | None = None) -> Tensor:
     """What stands in the place of clean stems (b s d n) under the noise of sigma (b); it sums to the mixture too.
 
-    Randomness from torch's global random state.
+    Randomness from `draws`; without it, from torch's global random state.
     """
+    draws = draws or batch_draws(len(stems))
     mixture = reduce(stems, "b s d n -> b 1 d n", "sum")
     place = (mixture / stems.shape[1]).expand(stems.shape)
-    start, steps = sigma.clamp(min=START), int(torch.randint(1, walk.steps + 1, ()))
+    start, steps = sigma.clamp(min=START), draws.integer(1, walk.steps + 1)
     for step in range(steps):
         at = start * (sigma / start) ** (step / steps)
-        state = place + trailing(at) * torch.randn(stems.shape).to(mixture)
-        place = sorted_out(mixture, state, logit(state, at))
+        state = place + trailing(at) * draws.normal(stems.shape).to(mixture)
+        place = sorted_out(mixture, state, logit(state, at), shared=draws.chance() < 0.5)
     return place
 
 
-def sorted_out(mixture: Tensor, state: Tensor, found: Tensor) -> Tensor:
-    """The mixture shared out by the variances found, or, by chance, the clean estimates held to it: b s d n."""
-    if torch.rand(()) < 0.5:
+def sorted_out(mixture: Tensor, state: Tensor, found: Tensor, *, shared: bool) -> Tensor:
+    """The mixture `shared` out by the variances found, or the clean estimates held to it: b s d n."""
+    if shared:
         return mixture * torch.softmax(found, dim=1)
     gain = torch.sigmoid(found)
     missing = mixture - reduce(gain * state, "b s d n -> b 1 d n", "sum")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sepkit.config import Frozen
 from sepkit.diffusion import Level, blend
 from sepkit.errors import OptionError
+from sepkit.training.draws import batch_draws
 
 from .config import ColdModel, UNetConfig
 from .network import ColdNetwork, padded_samples, whole_band
@@ -43,7 +44,7 @@ class LossWeights(Frozen):
 
 
 class ColdLoss:
-    """Loss over random steps t ~ U{1..T}, drawn from the batch's random state; the stems are those of the batch."""
+    """Loss over random steps t ~ U{1..T}, drawn by `batch_draws`; the stems are those of the batch."""
 
     def __init__(self, model: ColdModel, weights: LossWeights, stems: Sequence[str]):
         if weights.cross_entropy and not isinstance(model.backbone, UNetConfig):
@@ -58,7 +59,7 @@ class ColdLoss:
             mixture, signal = self.mixture_and_signal(batch["stems"])
             mixtures = mixture.repeat(1, len(self.model.targets), 1)
             noise = mixtures - signal if self.model.predicts == "complement" else mixtures
-            step = torch.randint(1, self.model.betas.count + 1, (len(mixture),), device=mixture.device)
+            step = batch_draws(len(mixture)).integers(1, self.model.betas.count + 1, mixture.device)
             alpha_bars = torch.from_numpy(self.model.betas.alpha_bars).float().to(mixture.device)
             alpha_bar = rearrange(alpha_bars[step - 1], "b -> b 1 1")
             noise_scale = (1.0 - alpha_bar).sqrt()
@@ -90,16 +91,15 @@ class ColdLoss:
 
     def _unet_terms(self, network: nn.Module, state: Tensor, mixture: Tensor, noise: Tensor, step: Tensor) -> Tensor:
         """The same terms on spectrograms, where the U-Net's output is at hand; by Parseval nearly the same numbers."""
-        cold = network if isinstance(network, ColdNetwork) else network.module
-        assert isinstance(cold, ColdNetwork)
+        assert isinstance(network, ColdNetwork)
         channels = state.shape[1]
         with torch.no_grad(), torch.autocast(state.device.type, enabled=False):
             shown = torch.cat([state, mixture], dim=1) if self.model.conditioned else state
-            padded = padded_samples(state.shape[-1], cold.backbone_config) - state.shape[-1]
-            spectra = cold.spectra(F.pad(torch.cat([shown, noise], dim=1), (0, padded)))
-            level = cold.noise_of(step)
+            padded = padded_samples(state.shape[-1], network.backbone_config) - state.shape[-1]
+            spectra = network.spectra(F.pad(torch.cat([shown, noise], dim=1), (0, padded)))
+            level = network.noise_of(step)
             shown, wanted = spectra[:, :-channels], level * spectra[:, -channels:]
-        logits = cold.logits(shown, step)
+        logits = network.logits(shown, step)
         with torch.autocast(state.device.type, enabled=False):
             return self._fraction_terms(logits.float(), shown[:, :channels], wanted, level)
 

@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 from ..config import Frozen, validated
 from ..errors import OptionError, SepkitError, nearest
+from ..partial_files import write_text
 from .loop import FitResult
+from .processes import is_main, process_name
 
 C = TypeVar("C", bound=Frozen)
 
@@ -36,13 +38,21 @@ def run_training(
         config = load_settings(arguments.config, presets, arguments)
         result = train(config, arguments.out, stop_after=arguments.stop_after)
     except SepkitError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error{process_name()}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+    if not is_main():
+        return 0
     best = f"best {result.best_score} at step {result.best_step}"
     print(f"step {result.step}; {best}; checkpoint in {arguments.out / 'best'}")
     return 0
+
+
+def record_settings(config: Frozen, out: Path) -> None:
+    """Write the settings of a run to `out/config.json`."""
+    if is_main():
+        write_text(out / "config.json", config.model_dump_json(indent=2) + "\n")
 
 
 def load_settings(name: str, presets: Mapping[str, C], arguments: argparse.Namespace) -> C:

@@ -15,6 +15,7 @@ from ..config import Frozen
 from ..data.crops import RandomCrops
 from ..data.opening import open_dataset
 from ..data.track import Dataset
+from .processes import main_first, speaks
 
 
 class StemData(Frozen):
@@ -76,8 +77,12 @@ class StemItems(torch.utils.data.Dataset[dict[str, Tensor]]):
         )
 
     def prepare(self) -> None:
-        """Decode all audio into the cache now, with a line of progress on standard error."""
-        self.crops.prepare(_say_decoding)
+        """Decode all audio into the cache now, with a line of progress on standard error.
+
+        Of processes that train together, the first of each machine decodes while the others wait.
+        """
+        with main_first():
+            self.crops.prepare(_say_decoding if speaks() else None)
 
     def __len__(self) -> int:
         return len(self.crops)

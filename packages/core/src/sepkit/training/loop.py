@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Protocol, TextIO
+from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from ..config import Frozen
-from ..errors import CheckpointError, MissingExtraError, SepkitError
+from ..errors import CheckpointError, OptionError, SepkitError
+from .draws import Share, sharing
 from .ema import Ema
+from .meter import Meter
+from .meter import clock as clock
+from .processes import average_gradients, average_statistics, from_main, new_accelerator
 from .state import exists, load_state, save_state
 
 Loss = Callable[[nn.Module, Any], Tensor]
-"""Called with (network, batch); returns the scalar to minimise."""
+"""Called with (network, batch); returns the scalar to minimise, a mean over the batch's items.
+
+What it draws by chance it draws by `sepkit.training.draws`, so that an item meets the same numbers on any process.
+"""
 
 Validate = Callable[[nn.Module], Mapping[str, float]]
 """Called with the averaged network in evaluation mode; returns named scores."""
@@ -36,7 +42,7 @@ class FitConfig(Frozen):
     """How to train; what to train is the loss and the data."""
 
     steps: int = Field(gt=0)  # optimiser steps
-    batch_size: int = Field(default=8, gt=0)  # items per process and accumulation round
+    batch_size: int = Field(default=8, gt=0)  # items of an accumulation round, of all processes together
     accumulate: int = Field(default=1, gt=0)  # rounds per optimiser step
     learning_rate: float = Field(default=1e-3, gt=0)  # the peak, for one_cycle
     schedule: Literal["constant", "one_cycle"] = "constant"
@@ -46,7 +52,8 @@ class FitConfig(Frozen):
     precision: Literal["fp32", "bf16"] = "fp32"
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     seed: int = 0
-    workers: int = Field(default=0, ge=0)  # processes that make items; results do not depend on it
+    workers: int = Field(default=0, ge=0)  # that make items, for each process; results do not depend on it
+    sync_batch_norm: bool = False  # statistics over the whole batch on several processes, with GPUs only
     save_every: int = Field(default=500, gt=0)  # steps
     validate_every: int = Field(default=500, gt=0)  # steps
     metric: str | None = None  # the validation score that picks the best checkpoint, higher is better
@@ -86,52 +93,60 @@ def fit(
 
     Writes `folder/state` (networks, optimiser, position), `folder/log.jsonl`, TensorBoard events under `folder/events`.
     `on_best(averaged network, scores, step)` is called whenever `config.metric` improves. `stop_after` ends early after
-    that step, as an interruption would, with the state saved. Randomness: data from (seed, item), dropout from (seed,
-    step); the global random state is left as it was. Runs under `accelerate launch` on many processes.
+    that step, as an interruption would, with the state saved. Randomness: data from (seed, item), draws of the loss and
+    dropout from (seed, step); the global random state is left as it was.
 
-    Raises SepkitError when the loss stays non-finite for `nonfinite_limit` steps in a row, or the metric is unknown.
+    On several processes (`accelerate launch`, `torchrun`) each one has an equal share of every batch, and training is
+    that of one process but for dropout and the statistics of batch norms. The main one alone averages weights, writes,
+    validates and calls `on_best`.
+
+    Raises SepkitError when the loss stays non-finite for `nonfinite_limit` steps in a row, or the metric is unknown;
+    OptionError for a batch that processes cannot share evenly; CheckpointError for a state that does not fit.
     """
-    accelerator = _accelerator(config)
+    accelerator = new_accelerator(config.precision)
+    _check_processes(config, accelerator)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    ema = Ema(network.to(accelerator.device), config.ema_decay)
+    network.to(accelerator.device)
+    ema = Ema(network, config.ema_decay) if accelerator.is_main_process else None
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    start, best = 0, FitResult(step=0, best_score=None, best_step=None)
-    if exists(folder / "state"):
-        facts = load_state(folder / "state", networks={"network": network, "ema": ema.network}, optimiser=optimiser)
-        _check_position(facts["config"], config, folder)
-        start = facts["step"]
-        best = FitResult.model_validate(facts["best"])
-    model, optimiser = accelerator.prepare(network, optimiser)
+    with accelerator.main_process_first():
+        start, best = _resumed(folder, config, network, ema, optimiser)
+    model = _prepared(accelerator, network, config, start)
+    optimiser = accelerator.prepare_optimizer(optimiser)
     batches = _batches(items, config, accelerator, start)
-    meter = _Meter(folder, start, config.steps, shown=accelerator.is_local_main_process)
+    meter = Meter(folder, start, config.steps, shown=accelerator.is_main_process)
     end = min(config.steps, stop_after or config.steps)
 
     def save(step: int) -> None:
-        if accelerator.is_main_process:
+        if ema:
             networks = {"network": network, "ema": ema.network}
             facts = {"step": step, "best": best.model_dump(), "config": config.model_dump()}
             save_state(folder / "state", networks=networks, optimiser=optimiser.optimizer, facts=facts)
+        accelerator.wait_for_everyone()
 
     step, skipped = start, 0
     try:
         with torch.random.fork_rng():
             for step in range(start, end):
                 model.train()
-                torch.manual_seed(config.seed * 1_000_003 + step)  # dropout, as a function of the step alone
-                value, norm = _optimise(accelerator, model, optimiser, loss, batches, config, step)
+                share = _seeded_share(accelerator, config, step)
+                with sharing(share):
+                    value, norm = _optimise(accelerator, model, optimiser, loss, batches, config, step)
                 skipped = 0 if math.isfinite(value) and math.isfinite(norm) else skipped + 1
                 if skipped > config.nonfinite_limit:
                     raise SepkitError(
                         f"The loss was not finite for {skipped} steps in a row (last at step {step}). "
                         "Lower the learning rate, set clip_norm, or train in fp32; the last good state is kept."
                     )
-                if not skipped:
+                if not skipped and ema:
                     ema.update(accelerator.unwrap_model(model), step)
                 meter.step(step + 1, value, norm, config.rate(step))
                 done = step + 1
                 if validate and (done % config.validate_every == 0 or done == config.steps):
-                    best = _validated(validate, on_best, ema.network, config, best, done, meter, accelerator)
+                    if ema:
+                        best = _validated(validate, on_best, ema.network, config, best, done, meter)
+                    best = _best_of_main(accelerator, best)
                 if done % config.save_every == 0 or done == end:
                     save(done)
     except KeyboardInterrupt:
@@ -140,7 +155,6 @@ def fit(
         raise
     finally:
         meter.close()
-        accelerator.end_training()
     return best.model_copy(update={"step": max(start, end)})
 
 
@@ -154,24 +168,79 @@ def _check_position(saved: Mapping[str, Any], config: FitConfig, folder: Path) -
             )
 
 
-def _accelerator(config: FitConfig) -> Any:
-    try:
-        from accelerate import Accelerator
-    except ImportError as error:
-        raise MissingExtraError("accelerate", "train", "Training") from error
-    mixed = "bf16" if config.precision == "bf16" else "no"
-    return Accelerator(mixed_precision=mixed, cpu=not torch.cuda.is_available())
+def _check_processes(config: FitConfig, accelerator: Any) -> None:
+    count = accelerator.num_processes
+    if config.batch_size % count:
+        raise OptionError(
+            f"fit.batch_size is {config.batch_size}, which {count} processes cannot share evenly: give a multiple of "
+            f"{count}, or start another number of processes."
+        )
+    if config.sync_batch_norm and count > 1 and accelerator.device.type == "cpu":
+        raise OptionError("fit.sync_batch_norm needs GPUs: PyTorch has no such norm for CPUs. Leave it out.")
+
+
+def _resumed(
+    folder: Path, config: FitConfig, network: nn.Module, ema: Ema | None, optimiser: torch.optim.Optimizer
+) -> tuple[int, FitResult]:
+    """The next step and the best so far, with the saved state put in place if there is one."""
+    if not exists(folder / "state"):
+        return 0, FitResult(step=0, best_score=None, best_step=None)
+    networks = {"network": network} | ({"ema": ema.network} if ema else {})
+    facts = load_state(folder / "state", networks=networks, optimiser=optimiser)
+    _check_position(facts["config"], config, folder)
+    return facts["step"], FitResult.model_validate(facts["best"])
+
+
+def _prepared(accelerator: Any, network: nn.Module, config: FitConfig, start: int) -> nn.Module:
+    """The network as it is trained: alike on all processes, and on its own on each."""
+    many = accelerator.num_processes > 1
+    if many:
+        starts = accelerator.gather(torch.tensor([start], device=accelerator.device)).tolist()
+        if len(set(starts)) > 1:
+            raise CheckpointError(
+                f"The processes found states of different steps ({', '.join(map(str, starts))}): put the run's folder "
+                "where every machine reads and writes the same files."
+            )
+        from_main([*network.parameters(), *network.buffers()])
+        if config.sync_batch_norm:
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    # "evaluation mode" keeps the network from being wrapped: gradients are averaged here, see `average_gradients`
+    prepared: nn.Module = accelerator.prepare_model(network, evaluation_mode=many)
+    return prepared
+
+
+def _seeded_share(accelerator: Any, config: FitConfig, step: int) -> Share:
+    """Seed the global random state by the step alone; on several processes it is each one's own, for its dropout."""
+    seed = config.seed * 1_000_003 + step
+    if accelerator.num_processes == 1:
+        torch.manual_seed(seed)
+        return Share()
+    words = np.random.SeedSequence([seed, accelerator.process_index]).generate_state(1, np.uint64)
+    torch.manual_seed(int(words[0]))
+    return Share(accelerator.process_index, accelerator.num_processes, seed)
+
+
+class _Places:
+    """Indices of this process's items from optimiser step `start` on: one stretch of every batch."""
+
+    def __init__(self, config: FitConfig, accelerator: Any, start: int):
+        self.rounds = range(start * config.accumulate, config.steps * config.accumulate)
+        self.batch = config.batch_size
+        self.share = config.batch_size // accelerator.num_processes
+        self.first = accelerator.process_index * self.share
+
+    def __iter__(self) -> Iterator[int]:
+        firsts = (number * self.batch + self.first for number in self.rounds)
+        return chain.from_iterable(range(first, first + self.share) for first in firsts)
 
 
 def _batches(items: Items, config: FitConfig, accelerator: Any, start: int) -> Iterator[Any]:
-    """Batches from optimiser step `start` on; process p of P takes items p, p + P, ... of every global batch."""
-    per_step = config.batch_size * config.accumulate * accelerator.num_processes
-    first = start * per_step + accelerator.process_index
-    indices = range(first, config.steps * per_step, accelerator.num_processes)
+    """This process's shares of the batches from optimiser step `start` on."""
+    places = _Places(config, accelerator, start)
     loader: torch.utils.data.DataLoader[Any] = torch.utils.data.DataLoader(
         items,  # type: ignore[arg-type]
-        batch_size=config.batch_size,
-        sampler=indices,
+        batch_size=places.share,
+        sampler=places,
         num_workers=config.workers,
         prefetch_factor=4 if config.workers else None,
         generator=torch.Generator().manual_seed(config.seed),  # else the loader draws a seed from the global state
@@ -189,18 +258,20 @@ def _optimise(
     before = [buffer.clone() for buffer in model.buffers()]  # norms take note of a batch before its loss is known
     for group in optimiser.param_groups:
         group["lr"] = config.rate(step)
-    total = 0.0
-    for part in range(config.accumulate):
+    total, many = 0.0, accelerator.num_processes > 1
+    for _ in range(config.accumulate):
         batch = next(batches)
-        last = part == config.accumulate - 1  # processes exchange gradients once per step
-        with nullcontext() if last else accelerator.no_sync(model):
-            with accelerator.autocast():
-                value = loss(model, batch) / config.accumulate
-            accelerator.backward(value)
+        with accelerator.autocast():
+            value = loss(model, batch) / config.accumulate
+        accelerator.backward(value)
         total += value.item()
+    if many:
+        total = average_gradients(accelerator, model, total)  # what is not finite on one is not finite on any
     norm = float(accelerator.clip_grad_norm_(model.parameters(), config.clip_norm or math.inf))
     if math.isfinite(total) and math.isfinite(norm):
         optimiser.step()
+        if many:
+            average_statistics(accelerator, model)
     else:
         for buffer, kept in zip(model.buffers(), before, strict=True):
             buffer.copy_(kept)
@@ -215,11 +286,8 @@ def _validated(
     config: FitConfig,
     best: FitResult,
     step: int,
-    meter: _Meter,
-    accelerator: Any,
+    meter: Meter,
 ) -> FitResult:
-    if not accelerator.is_main_process:
-        return best
     with torch.no_grad():
         scores = dict(validate(network))
     meter.scores(step, scores)
@@ -235,70 +303,13 @@ def _validated(
     return FitResult(step=step, best_score=score, best_step=step)
 
 
-class _Meter:
-    """The run's log: a line per step to log.jsonl and TensorBoard, a progress line with the time left."""
-
-    def __init__(self, folder: Path, start: int, steps: int, shown: bool):
-        self.start, self.steps, self.shown = start, steps, shown
-        self.began = self.spoke = time.monotonic()
-        self.smooth: float | None = None
-        self.log = _log_up_to(folder / "log.jsonl", start) if shown else None
-        self.events: Any = None
-        if shown:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-
-                self.events = SummaryWriter(str(folder / "events"), purge_step=start)
-            except ImportError:
-                self.say("TensorBoard is not installed: only log.jsonl is written (pip install 'sepkit[train]')")
-
-    def step(self, step: int, loss: float, norm: float, rate: float) -> None:
-        if not self.shown:
-            return
-        if math.isfinite(loss):
-            self.smooth = loss if self.smooth is None else 0.98 * self.smooth + 0.02 * loss
-        self._write({"step": step, "loss": loss, "grad_norm": norm, "learning_rate": rate})
-        now = time.monotonic()
-        if now - self.spoke > 10 or step == self.steps:
-            self.spoke = now
-            left = (now - self.began) / max(1, step - self.start) * (self.steps - step)
-            smooth = math.nan if self.smooth is None else self.smooth
-            self.say(f"step {step}/{self.steps}  loss {smooth:.4f}  {clock(left)} left")
-
-    def scores(self, step: int, scores: Mapping[str, float]) -> None:
-        self._write({"step": step, "scores": dict(scores)})
-        self.say(f"step {step}/{self.steps}  " + "  ".join(f"{name} {value:.2f}" for name, value in scores.items()))
-
-    def say(self, text: str) -> None:
-        if self.shown:
-            print(text, flush=True)
-
-    def close(self) -> None:
-        if self.log:
-            self.log.close()
-        if self.events:
-            self.events.close()
-
-    def _write(self, row: dict[str, Any]) -> None:
-        if self.log:
-            self.log.write(json.dumps(row) + "\n")
-            self.log.flush()
-        if self.events:
-            for name, value in {**row, **row.get("scores", {})}.items():
-                if isinstance(value, float):
-                    self.events.add_scalar(name, value, row["step"])
-
-
-def _log_up_to(path: Path, step: int) -> TextIO:
-    """The log without the steps that an interruption lost, which will be taken again, open to go on."""
-    if path.exists():
-        *lines, _torn = path.read_text().split("\n")
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
-        path.write_text("".join(f"{line}\n" for line in kept))
-    return path.open("a")
-
-
-def clock(seconds: float) -> str:
-    """A time as h:mm:ss."""
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+def _best_of_main(accelerator: Any, best: FitResult) -> FitResult:
+    """What the main process chose, for those that waited for it."""
+    if accelerator.num_processes == 1:
+        return best
+    known = best.best_score is not None
+    row = [best.best_score, best.best_step] if known else [math.nan, -1]
+    told = torch.tensor(row, dtype=torch.float64, device=accelerator.device)
+    from_main([told])
+    score, step = told.tolist()
+    return best.model_copy(update={"best_score": score, "best_step": int(step)} if step >= 0 else {})

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from sepkit.config import Frozen
+from sepkit.training.draws import mean_over_batch
 
 
 class CriticConfig(Frozen):
@@ -64,7 +65,7 @@ def verdict(critic: nn.Module, x: Tensor, y: Tensor) -> Verdict:
     real, wanted = critic(x)
     fake, _ = critic(y.detach())
     matching = [
-        F.l1_loss(found, true.detach()) / true.detach().abs().mean().clamp(min=1e-6)
+        F.l1_loss(found, true.detach()) / mean_over_batch(true.detach().abs().mean()).clamp(min=1e-6)
         for one, other in zip(features, wanted, strict=True)
         for found, true in zip(one, other, strict=True)
     ]

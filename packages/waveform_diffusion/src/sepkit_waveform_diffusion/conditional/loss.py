@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import torch
 from einops import rearrange, reduce
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from sepkit.config import Frozen
 from sepkit.diffusion import diffusion_loss
 from sepkit.errors import OptionError
+from sepkit.training.draws import batch_draws
 
 from .conditioner import Condition
 from .config import ConditionalConfig
@@ -31,7 +32,7 @@ class LossWeights(Frozen):
 
 
 class ConditionalLoss:
-    """Loss over t ~ U(0, 1) and Gaussian noise, both drawn from the batch's random state.
+    """Loss over t ~ U(0, 1) and Gaussian noise, both drawn by `batch_draws`.
 
     L_lat and L_rec are squared errors between the target and a 1x1 head on the conditioner's bottleneck (folded in time
     to the target's rate) and on its decoder's output, in the frames that the networks work on.
@@ -48,17 +49,19 @@ class ConditionalLoss:
             mixture, signal = self.mixture_and_signal(batch["stems"])
             gain = level_gain(mixture, self.config)
             mixture, signal = gain * mixture, gain[:, None] * signal
-            generator = Generator().manual_seed(int(torch.randint(2**62, ())))
-            noise = torch.randn(signal.shape, generator=generator).to(signal)
+            draws = batch_draws(len(signal))
+            generator = draws.generator()
+            noise = draws.normal(signal.shape, generator).to(signal)
         conditions: list[Condition] = []
 
         def run(state: Tensor, t: Tensor) -> Tensor:
-            # both networks in one call, as processes that share gradients want it
             velocity, condition = network(state, t.to(state.dtype), mixture)
             conditions.append(condition)
             return velocity
 
-        total = self.weights.diffusion * diffusion_loss(run, OBJECTIVE, SCHEDULE, signal, noise, generator)
+        total = self.weights.diffusion * diffusion_loss(
+            run, OBJECTIVE, draws.random(SCHEDULE), signal, noise, generator
+        )
         wanted = to_frames(rearrange(signal, "b s c t -> b (s c) t"), self.config.bands, self.config.ratio)
         for weight, found in (
             (self.weights.latent, conditions[0].latent),

@@ -19,7 +19,7 @@ from sepkit.channels import group_channels, ungroup
 from sepkit.checkpoint import load_checkpoint, load_state, save_checkpoint
 from sepkit.config import Frozen
 from sepkit.errors import OptionError
-from sepkit.training.command import run_training
+from sepkit.training.command import record_settings, run_training
 from sepkit.training.items import StemData, StemItems
 from sepkit.training.loop import FitConfig, FitResult, fit
 from sepkit.training.validation import Validation, check_choice
@@ -134,8 +134,7 @@ def train(config: TrainConfig, out: Path, *, stop_after: int | None = None) -> F
         seed=config.fit.seed,
     )
     items.prepare()
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
+    record_settings(config, out)
 
     def keep(averaged: nn.Module, scores: dict[str, float], step: int) -> None:
         write_checkpoint(out / "best", averaged, config, {"step": step, "validation": scores})
