@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 from .errors import AudioError, OutputExistsError
@@ -57,3 +58,12 @@ def replacing(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the hidden files that a process which was killed has left of `path`; nobody may be writing it now."""
+    if len(path.stem) > 40:
+        return  # its hidden name is cut, and may be that of another file
+    for dots in (".", ".."):  # what writes a hidden file may hide it once more until it is complete
+        for left in path.parent.glob(f"{escape(dots + path.stem)}.partial-*{escape(path.suffix)}"):
+            left.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
@@ -55,20 +56,24 @@ class Batch:
         check_known(self.request.model)
 
     def _reports(self, sources: Sources) -> Iterator[FileReport]:
+        separator, tasks = self._planned(sources)
+        if not self.quiet:
+            print_note(_opening(separator, self.request, len(tasks)))
+        with BatchProgress(len(tasks), quiet=self.quiet) as progress:
+            workers = min(self.jobs, len(tasks))
+            for report in (self._in_parallel if workers > 1 else self._in_turn)(separator, tasks, progress):
+                progress.finish(report.input)
+                yield self._shown(report, progress)
+
+    def _planned(self, sources: Sources) -> tuple[Any, list[FileTask]]:
+        """The separator, which takes the request, and a task for each source."""
         request = self.request
         separator = request.separator()
         request.try_on(separator)
         stems = request.written_stems(separator.info.stems)
         extension = file_format(request.format).suffixes[0]
         layout = Layout(self.out, self.template, request.model, stems, extension, request.uncertainty is not None)
-        tasks = plan(sources.found, layout)
-        if not self.quiet:
-            print_note(_opening(separator, request, len(tasks)))
-        with BatchProgress(len(tasks), quiet=self.quiet) as progress:
-            workers = min(self.jobs, len(tasks))
-            for report in (self._in_parallel if workers > 1 else self._in_turn)(separator, tasks, progress):
-                progress.finish(report.input)
-                yield self._shown(report, progress)
+        return separator, plan(sources.found, layout)
 
     def _in_turn(self, separator: Any, tasks: Sequence[FileTask], progress: BatchProgress) -> Iterator[FileReport]:
         for task in tasks:
@@ -90,7 +95,7 @@ class Batch:
         if self.json:
             progress.print(report.model_dump_json())
         elif report.status == "done":
-            folder = Path(next(iter(report.outputs.values()))).parent
+            folder = os.path.dirname(next(iter(report.outputs.values())))  # of an address too
             progress.print(f"{report.input} -> {folder}: {', '.join(report.outputs)} ({report.seconds:.1f} s)")
         elif report.status == "skipped":
             progress.print(f"{report.input}: skipped, its stems are there already")

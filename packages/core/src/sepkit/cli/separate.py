@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -36,6 +37,13 @@ class SampleType(StrEnum):
     int16 = "16"
     int24 = "24"
     float = "float"
+
+
+class Engine(StrEnum):
+    """Who runs the work."""
+
+    local = "local"
+    ray = "ray"
 
 
 class Consistency(StrEnum):
@@ -95,7 +103,15 @@ def separate(
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Search folders of folders.")] = False,
     skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Leave finished files as they are.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")] = False,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Files at once, each in its own process.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option("-j", "--jobs", min=1, help="Files at once, each in its own process; 1 by default.")
+    ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="ray: on all cores or machines; a rerun skips what is done.")
+    ] = Engine.local,
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster, auto for this machine's; else its cores.")
+    ] = None,
     server: Annotated[
         str | None, typer.Option(metavar="URL", help="Let a sepkit serve do the work: http://host:7860.")
     ] = None,
@@ -132,13 +148,33 @@ def separate(
     ).checked()
     from .batch import Batch  # not at the top: `sepkit list` needs none of it
 
-    whole = Batch(request, out, filename, jobs=jobs, json=json, quiet=quiet)
+    check_engine(engine, ray_address, server, [*inputs, out])
+    search, shown = find_sources, {"json": json, "quiet": quiet}
+    whole = Batch(request, out, filename, jobs=jobs or 1, **shown)
     if server is not None:
         from .remote import RemoteBatch
 
-        whole = RemoteBatch(request, out, filename, jobs=jobs, json=json, quiet=quiet, server=server)
-    if not whole.run(find_sources(inputs, recursive=recursive, out=out)):
+        whole = RemoteBatch(request, out, filename, jobs=jobs or 1, server=server, **shown)
+    if engine is Engine.ray:
+        from ..many_machines.batch import RayBatch
+        from ..many_machines.sources import find_sources_anywhere as search
+
+        whole = RayBatch(request, out, filename, address=ray_address, workers=jobs, **shown)
+    if not whole.run(search(inputs, recursive=recursive, out=out)):
         raise typer.Exit(exit_codes.FAILED)
+
+
+def check_engine(engine: Engine, ray_address: str | None, server: str | None, paths: Sequence[Path]) -> None:
+    """Raise OptionError for what goes with Ray alone, or not with it."""
+    if engine is Engine.ray:
+        if server is not None:
+            raise OptionError("--engine ray and --server exclude each other: keep one.")
+        return
+    if ray_address is not None:
+        raise OptionError(f"--ray-address {ray_address} goes with --engine ray alone.")
+    for path in paths:
+        if re.match("[A-Za-z][A-Za-z0-9+.-]+:/", path.as_posix()) and not path.exists():
+            raise OptionError(f"{path} is an address of a store: these go with --engine ray alone.")
 
 
 def _names(given: Sequence[str] | None) -> tuple[str, ...] | None:
