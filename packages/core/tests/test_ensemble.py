@@ -256,13 +256,13 @@ def test_checkpoints_inside_the_folder_move_with_it(tmp_path: Path) -> None:
     from sepkit.ensemble_config import Member, ensemble_config, read_ensemble, write_ensemble
 
     here, elsewhere = tmp_path / "both" / "own", tmp_path / "far"
-    hub = "hf://owner/name"
-    given = [{"name": "slow", "checkpoint": str(place)} for place in (here, elsewhere, hub)]
+    hub, published = "hf://owner/name", "download"
+    given = [{"name": "slow", "checkpoint": str(place)} for place in (here, elsewhere, hub, published)]
     write_ensemble(ensemble_config({"low": given}), tmp_path / "both")
     (tmp_path / "both").rename(tmp_path / "moved")
     parts = read_ensemble(tmp_path / "moved").routes["low"].parts
     found = [part.checkpoint for part in parts if isinstance(part, Member)]
-    assert found == [str(tmp_path / "moved" / "own"), str(elsewhere), hub]
+    assert found == [str(tmp_path / "moved" / "own"), str(elsewhere), hub, published]
 
 
 @pytest.mark.parametrize(

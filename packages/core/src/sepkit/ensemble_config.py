@@ -21,6 +21,8 @@ from .registry import SeparatorSummary, check_known
 FORMAT = "sepkit-ensemble-1"
 CONFIG_FILE = "ensemble.json"
 HALF_WAY = 0.5
+DOWNLOAD = "download"
+"""The checkpoint by which a member asks for published weights, and no path."""
 
 How = Literal["refine", "separate"]
 
@@ -256,10 +258,10 @@ def _check_methods(config: EnsembleConfig) -> None:
 
 
 def _with_checkpoints(config: EnsembleConfig, place: Callable[[str], str]) -> EnsembleConfig:
-    """The same ensemble with other paths of checkpoints; addresses on the hub stay."""
+    """The same ensemble with other paths of checkpoints; addresses on the hub, and DOWNLOAD, stay."""
 
     def member(given: Member) -> Member:
-        if given.checkpoint is None or given.checkpoint.startswith("hf:/"):
+        if given.checkpoint is None or given.checkpoint == DOWNLOAD or given.checkpoint.startswith("hf:/"):
             return given
         return given.model_copy(update={"checkpoint": place(given.checkpoint)})
 
