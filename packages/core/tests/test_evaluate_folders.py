@@ -137,8 +137,10 @@ def test_references_are_named_or_refused_with_what_is_there(tmp_path: Path) -> N
     assert list(open_references(str(tmp_path), None, ("Beck",), None)) == ["Beck"]
     with pytest.raises(UnknownNameError, match="did you mean 'Beck'"):
         open_references(str(tmp_path), None, ("beak",), None)
-    with pytest.raises(DatasetError, match="neither a folder nor a dataset"):
+    with pytest.raises(DatasetError, match="neither a folder nor a dataset") as refused:
         open_references(str(tmp_path / "nowhere"), None, (), None)
+    assert all(f"{kind}:PATH" in str(refused.value) for kind in ("folder", "musdb", "slakh", "medleydb"))
+    assert "demo:PATH" not in str(refused.value)
     with pytest.raises(DatasetError, match="no sound file"):
         find_tracks(_empty(tmp_path))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..data.opening import KINDS, open_dataset
+from ..data.opening import FOLDER_KINDS, KINDS, open_dataset
 from ..data.stem_names import STEMS, parts_of
 from ..data.track import Track
 from ..errors import DatasetError, OptionError, UnknownNameError
@@ -69,7 +69,7 @@ def open_references(
     elif not Path(references).is_dir():
         raise DatasetError(
             f"{references} is neither a folder nor a dataset; give a folder of <track>/<stem>.wav, or one of "
-            f"{', '.join(f'{kind}:PATH' if kind in ('folder', 'musdb') else kind for kind in KINDS)}."
+            f"{', '.join(f'{kind}:PATH' if kind in FOLDER_KINDS else kind for kind in KINDS)}."
         )
     else:
         tracks = find_tracks(Path(references), split, skip=skip)
