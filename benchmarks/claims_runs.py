@@ -119,7 +119,7 @@ def is_own_data(label: str, data: PaperData, given: str | None) -> bool:
 def parse_data(given: Sequence[str], kinds: Mapping[str, str | None]) -> dict[str, str]:
     """`NAME=PATH` or `NAME=SPEC` to dataset specs; a bare path gets the kind of its name.
 
-    Raises OptionError for a name that is not known, or a path where there is no reader for its dataset.
+    Raises OptionError for a name that is not known, or a path to a dataset that has no kind of its own.
     """
     found = {}
     for one in given:
@@ -131,7 +131,7 @@ def parse_data(given: Sequence[str], kinds: Mapping[str, str | None]) -> dict[st
         elif kinds[name] in KINDS:
             found[name] = f"{kinds[name]}:{value}"
         else:
-            raise OptionError(f"--data {one!r}: there is no reader for {name} yet; give folder:PATH of stems.")
+            raise OptionError(f"--data {one!r}: there is no reader for {name}; give folder:PATH of stems.")
     return found
 
 
