@@ -8,7 +8,7 @@ from pathlib import Path
 from sepkit.config import Frozen
 from sepkit.data.opening import open_dataset
 from sepkit.data.track import Dataset
-from sepkit.errors import SepkitError
+from sepkit.errors import DatasetError, SepkitError
 
 KINDS: Mapping[str, str | None] = {
     "musdb18": "musdb",
@@ -46,8 +46,16 @@ class Domain(Frozen):
 def open_domains(
     given: Mapping[str, str], out: Path, rendered: int, wanted: Sequence[str]
 ) -> list[tuple[Domain, Dataset | None]]:
-    """Every wanted domain in order, with its songs where they are there; nothing is left out without its reason."""
-    return [open_domain(name, given.get(name), out, rendered) for name in KINDS if name in wanted]
+    """Every wanted domain in order, with its songs where they are there; nothing is left out without its reason.
+
+    Raises DatasetError for all that was given and cannot be read, before anything is rendered.
+    """
+    opened = {name: open_domain(name, given[name], out, rendered) for name in KINDS if name in wanted and name in given}
+    wrong = [f"--data {domain.name}: {domain.reason}" for domain, songs in opened.values() if songs is None]
+    if wrong:
+        raise DatasetError("\n".join(wrong))
+    others = {name: open_domain(name, None, out, rendered) for name in KINDS if name in wanted and name not in given}
+    return [(opened | others)[name] for name in KINDS if name in wanted]
 
 
 def open_domain(name: str, spec: str | None, out: Path, rendered: int) -> tuple[Domain, Dataset | None]:

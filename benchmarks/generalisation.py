@@ -1,7 +1,7 @@
 """How scores fall from one kind of song to another: `python -m benchmarks.generalisation --methods all`.
 
 Every method on every domain: MUSDB18, MedleyDB and Saraga where they are given, then made, rendered and real songs. A
-domain that is not there is a line with its reason. Finished runs are not done again. Exit codes as of benchmarks.run.
+domain that is not given is a line with its reason. Finished runs are not done again. Exit codes as of benchmarks.run.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from sepkit.cli.terminal import print_error, print_note
 from sepkit.config import Frozen
 from sepkit.data.track import Dataset
 from sepkit.errors import OptionError, SepkitError
-from sepkit.evaluation.command import choose_methods, failures, interrupted
+from sepkit.evaluation.command import asked_names, choose_methods, failures, interrupted
 from sepkit.evaluation.harness import RunSettings, evaluate
 from sepkit.evaluation.machine import machine_facts
 from sepkit.evaluation.methods import Method
+from sepkit.evaluation.peers import with_weights
 from sepkit.evaluation.progress import RunProgress
 from sepkit.evaluation.recipe import Recipe, find_recipe
 from sepkit.evaluation.run_file import write_run_file
@@ -84,9 +85,11 @@ def run(
     save_stems: options.SaveStems = False,
 ) -> None:
     try:
-        chosen, how = choose_methods(methods, checkpoint or ()), find_recipe(recipe)
-        given, wanted = parse_data(data or (), KINDS), _wanted(domains)
+        chosen, without = with_weights(choose_methods(methods, checkpoint or ()), asked_names(methods))
+        how, given, wanted = find_recipe(recipe), parse_data(data or (), KINDS), _wanted(domains)
         opened = open_domains(given, out, rendered, wanted)
+        for note in without:
+            print_note(note)
         settings = RunSettings(
             dataset="", seed=seed, quality=quality, device=device, budget_seconds=budget_per_track, fresh=fresh,
             save_stems=save_stems,

@@ -22,11 +22,12 @@ from sepkit.config import Frozen
 from sepkit.data.opening import open_dataset
 from sepkit.data.track import Dataset
 from sepkit.errors import OptionError, SepkitError
-from sepkit.evaluation.command import choose_methods, dataset_label, failures, interrupted
+from sepkit.evaluation.command import asked_names, choose_methods, dataset_label, failures, interrupted
 from sepkit.evaluation.harness import RunSettings, evaluate
 from sepkit.evaluation.machine import machine_facts
 from sepkit.evaluation.methods import Method
 from sepkit.evaluation.out_folder import file_name
+from sepkit.evaluation.peers import with_weights
 from sepkit.evaluation.progress import RunProgress
 from sepkit.evaluation.recipe import Recipe, find_recipe
 from sepkit.evaluation.run_file import write_run_file
@@ -90,7 +91,8 @@ def run(
     try:
         if truths not in TRUTHS:
             raise OptionError(f"--truths {truths!r} is none of {', '.join(TRUTHS)}.")
-        chosen, how = choose_methods(methods, checkpoint or ()), find_recipe(recipe)
+        chosen, without = with_weights(choose_methods(methods, checkpoint or ()), asked_names(methods))
+        how = find_recipe(recipe)
         kinds = find_degradations(degradation)
         songs = open_dataset(data, split)
         songs = sounding(excerpts(songs[: limit or len(songs)], seconds))
@@ -103,6 +105,8 @@ def run(
             fresh=fresh,
             save_stems=save_stems,
         )
+        for note in without:
+            print_note(note)
         rows, found = _separate(chosen, songs, kinds, TRUTHS[truths], how, out, settings)
     except SepkitError as error:
         print_error(str(error))

@@ -169,7 +169,26 @@ def test_wrong_input_is_refused(arguments, message, tmp_path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_domain_that_cannot_be_read_is_a_line_with_its_reason(tmp_path) -> None:
-    result = bench("--methods", "mixture", "--data", "real=/nowhere/at/all", "--domains", "real", "--out", tmp_path)
-    assert result.exit_code == 0
-    assert "/nowhere/at/all is not a folder" in result.stdout
+def test_paths_that_cannot_be_read_are_all_refused_before_anything_runs(tmp_path) -> None:
+    home = write_songs(tmp_path / "home", 1, {"vocals": 0.1, "drums": 0.1})
+    wrong = ["--data", "saraga=folder:/nowhere/at/all", "--data", "real=/not/here/either"]
+    result = bench("--methods", "mixture", "--data", f"musdb18=folder:{home}", *wrong, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "--data saraga: /nowhere/at/all is not a folder" in result.output
+    assert "--data real: /not/here/either is not a folder" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["generalisation", "robustness"])
+def test_methods_without_weights_are_left_out_with_a_note(name, tmp_path, monkeypatch) -> None:
+    """As benchmarks.run does; a peer that nobody named would have a row of errors on every song else."""
+    pytest.importorskip("sepkit_peers")
+    monkeypatch.setattr("sepkit.evaluation.peers._is_installed", lambda package: True)
+    ran: list[str] = []
+    monkeypatch.setattr(module(name), "evaluate", lambda methods, *_: ran.extend(m.name for m in methods) or [])
+    home = write_songs(tmp_path / "home", 1, {"vocals": 0.1, "drums": 0.1})
+    data = ["--data", f"folder:{home}"] if name == "robustness" else ["--data", f"real={home}", "--domains", "real"]
+    words = ["--methods", "mixture,peers", *data, "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(module(name).app, words, env={"COLUMNS": "200"})
+    assert "umxhq is left out: it has no weights here" in result.output
+    assert set(ran) == {"mixture"}
