@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from sepkit.data import Dataset, FolderDataset, RandomCrops
 from sepkit.data.audio_cache import cache_file, default_cache_folder
-from sepkit.data.track import track_in_memory
+from sepkit.data.track import MemorySource, Track, track_in_memory
 from sepkit.errors import DatasetError, OptionError
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -116,6 +117,28 @@ def test_what_a_song_lacks_is_silent_and_other_takes_what_is_not_named() -> None
     duo = Dataset("duo", [track_in_memory("duo", {"vocals": x, "guitar": 2 * x, "piano": 3 * x}, 44100)])
     item = _crops(duo, remix_probability=0.0)[0]
     assert item.amax((1, 2)).tolist() == [1.0, 0.0, 0.0, 5.0]
+
+
+def test_songs_with_stems_missing_are_no_mixtures_but_lend_their_stems(ramps: Dataset) -> None:
+    """Saraga has the voice and the concert: a voice alone would be learnt as a mixture that is to be copied."""
+    voice, concert = torch.full((2, LENGTH), 9.0), torch.full((2, LENGTH), 20.0)
+    partial = track_in_memory("song9", {"vocals": voice}, 44100, concert)
+    some = track_in_memory("song8", {"vocals": voice - 1, "violin": voice}, 44100, concert)
+    lent = {9: 0, 8: 0}
+    for remix_probability in (0.0, 0.5, 1.0):
+        songs = Dataset("x", [*ramps, replace(partial, complete=False), replace(some, complete=False), partial])
+        crops = _crops(songs, remix_probability=remix_probability)
+        items = [crops[i] for i in range(40)]
+        assert all(item[3, 0, 0] < 8 for item in items), "a violin is not all the rest"
+        for row in map(_song, items):
+            assert row[0] < 8 or remix_probability
+            assert row[0] < 8 or all(row[1:]), "the others come from songs that have them"
+            lent[row[0]] = lent.get(row[0], 0) + 1
+    assert lent[9] > lent[8] > 0
+    pair = Track("pair", 44100, 2, LENGTH, ("mixture", "vocals"), MemorySource({"mixture": concert, "vocals": voice}),
+                 mixture_is_sum=False)  # fmt: skip
+    item = _crops(Dataset("pairs", [pair]), stems=("mixture", "vocals"), remix_probability=0.0)[0]
+    assert item[:, 0, 0].tolist() == [20.0, 9.0]
 
 
 def test_songs_shorter_than_the_crop_end_in_silence() -> None:

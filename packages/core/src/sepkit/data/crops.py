@@ -37,6 +37,11 @@ class RandomCrops(TorchDataset[Tensor]):
     alike. `excluded` holds pairs (track name, stem) whose audio must not be used, say an `other` that has the bass
     in it: such a song is never used aligned. Songs shorter than the crop end in silence.
 
+    The sum of an aligned item is to be a stretch of a song's mixture. So a song whose stems are known not to be all
+    that sounds (`Track.complete` is False, or it has a mixture of its own and one stem) is never used aligned either:
+    its stems serve remixed items, and it has no `other` or `accompaniment` that would be a sum of what there is. Songs
+    of which nobody said it are taken for complete, for to find out they would have to be read whole.
+
     Raises OptionError for settings out of range, DatasetError for a dataset that has nothing to crop.
     """
 
@@ -92,7 +97,11 @@ class RandomCrops(TorchDataset[Tensor]):
         self._weights = _track_weights(dataset, weights)
         banned = {track for track, _ in excluded}
         self._aligned = self._shares(
-            [i for i, t in enumerate(dataset) if t.name not in banned and any(self._parts[i].values())]
+            [
+                i
+                for i, track in enumerate(dataset)
+                if track.name not in banned and not _lacks_stems(track) and any(self._parts[i].values())
+            ]
         )
         self._pools = {
             stem: self._shares([i for i, parts in enumerate(self._parts) if parts.get(stem)]) for stem in self.stems
@@ -200,9 +209,19 @@ def _usable_parts(
         if tuple(pair) not in names:
             raise DatasetError(f"excluded {pair}: the dataset has no such track and stem.")
     return [
-        {s: parts_of(s, stems, track.stems) for s in stems if (track.name, s) not in excluded and track.length_samples}
+        {
+            s: parts_of(s, stems, track.stems, complete=not _lacks_stems(track))
+            for s in stems
+            if (track.name, s) not in excluded and track.length_samples
+        }
         for track in dataset
     ]
+
+
+def _lacks_stems(track: Track) -> bool:
+    """Whether something sounds in the mixture that is none of the stems, as far as can be told without reading it."""
+    alone = not track.mixture_is_sum and len(track.stems) == 1
+    return track.complete is False or (track.complete is None and alone)
 
 
 def _track_weights(dataset: Dataset, weights: Sequence[float] | None) -> np.ndarray:
