@@ -16,6 +16,7 @@ STEMS = ("vocals", "accompaniment")
 
 class TestShipped(SeparatorConformance):
     name = "latent_diffusion"
+    options = {"steps": 2}  # noqa: RUF012 - few: every law is about any number of them
 
 
 @pytest.mark.parametrize("options", [{}, {"phase": "mixture"}, {"eta": 0.4}])

@@ -17,12 +17,15 @@ METHODS = ("cold_diffusion", "conditional_diffusion")
 STEMS = ("vocals", "accompaniment")
 
 
+# Few steps: every law is about any number of them.
 class TestColdDiffusion(SeparatorConformance):
     name = "cold_diffusion"
+    options = {"steps": 2}  # noqa: RUF012
 
 
 class TestConditionalDiffusion(SeparatorConformance):
     name = "conditional_diffusion"
+    options = {"steps": 2}  # noqa: RUF012
 
 
 @pytest.fixture(scope="module")
