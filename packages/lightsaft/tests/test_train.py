@@ -45,7 +45,7 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def command(songs: Path, out: Path, tmp_path: Path, steps: int, *more: str) -> subprocess.CompletedProcess[str]:
+def words(songs: Path, out: Path, tmp_path: Path, steps: int, *more: str) -> list[str]:
     config = {
         "network": NETWORK,
         "data": {"sources": [], "frames": 32, "gain_db": [-3, 3], "speed": [0.95, 1.05]},
@@ -56,29 +56,18 @@ def command(songs: Path, out: Path, tmp_path: Path, steps: int, *more: str) -> s
             "save_every": 4,
             "validate_every": steps,
             "metric": "sdr_mdx",
+            "workers": 0,
         },
         "licence": "CC0-1.0",
     }
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config))
-    line = [
-        sys.executable,
-        "-m",
-        "sepkit_lightsaft.train",
-        "--config",
-        str(path),
-        "--out",
-        str(out),
-        "--cache",
-        str(tmp_path / "cache"),
-    ]
-    line += ["--source", f"folder:{songs}", "--valid", f"folder:{songs}", *more]
-    return subprocess.run(line, capture_output=True, text=True, timeout=280)
+    line = ["--config", str(path), "--out", str(out), "--cache", str(tmp_path / "cache")]
+    return [*line, "--source", f"folder:{songs}", "--valid", f"folder:{songs}", *more]
 
 
 def test_training_learns_and_its_checkpoint_separates(songs: Path, tmp_path: Path) -> None:
-    done = command(songs, tmp_path / "run", tmp_path, 80)
-    assert done.returncode == 0, done.stderr
+    assert main(words(songs, tmp_path / "run", tmp_path, 80)) == 0
     rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     losses = [row["loss"] for row in rows if "loss" in row]
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 1.0  # dB
@@ -89,26 +78,27 @@ def test_training_learns_and_its_checkpoint_separates(songs: Path, tmp_path: Pat
 
 
 def test_resumed_command_equals_uninterrupted_command(songs: Path, tmp_path: Path) -> None:
-    assert command(songs, tmp_path / "whole", tmp_path, 10).returncode == 0
-    assert command(songs, tmp_path / "parts", tmp_path, 10, "--stop-after", "6").returncode == 0
-    assert command(songs, tmp_path / "parts", tmp_path, 10).returncode == 0
+    assert main(words(songs, tmp_path / "whole", tmp_path, 10)) == 0
+    assert main(words(songs, tmp_path / "parts", tmp_path, 10, "--stop-after", "6")) == 0
+    line = [sys.executable, "-m", "sepkit_lightsaft.train", *words(songs, tmp_path / "parts", tmp_path, 10)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=280)  # as it is typed
+    assert done.returncode == 0, done.stderr
     whole, parts = (load_file(tmp_path / run / "state" / "network.safetensors") for run in ("whole", "parts"))
     assert all(np.array_equal(value, parts[name]) for name, value in whole.items())
 
 
-def test_unknown_preset_and_empty_data_are_named(songs: Path, tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "sepkit_lightsaft.train", "--config", "train_defualt", "--out", str(tmp_path / "x")]
-    done = subprocess.run(line, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "did you mean 'train_default'" in done.stderr
-    line[4] = "train_default"
+def test_unknown_preset_and_empty_data_are_named(
+    songs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--config", "train_defualt", "--out", str(tmp_path / "x")]) == 1
+    assert "did you mean 'train_default'" in capsys.readouterr().err
     empty = tmp_path / "empty"
     empty.mkdir()
-    line += ["--source", f"folder:{empty}", "--valid", f"folder:{songs}"]
-    done = subprocess.run(line, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert str(empty) in done.stderr
-    assert "Traceback" not in done.stderr
+    data = ["--source", f"folder:{empty}", "--valid", f"folder:{songs}"]
+    assert main(["--config", "train_default", "--out", str(tmp_path / "x"), *data]) == 1
+    told = capsys.readouterr().err
+    assert str(empty) in told
+    assert "Traceback" not in told
 
 
 def test_a_run_that_could_never_choose_a_checkpoint_is_refused_at_once(tmp_path: Path) -> None:
