@@ -109,6 +109,8 @@ def fault_of(command: Command, monkeypatch: pytest.MonkeyPatch) -> str | None:
         return _stopped_early(lambda: main(rest))
     if program in ("python", "python3") and rest[0] == "-m":
         return None if rest[1] == "venv" else _fault_of_module(rest[1], rest[2:], monkeypatch)
+    if program == "accelerate" and rest[0] == "launch":
+        return _fault_of_launch(rest[1:], monkeypatch)
     if program == "make":
         targets = re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
         return None if rest[0] in targets else f"make has no target {rest[0]}"
@@ -124,6 +126,14 @@ def _fault_of_module(module: str, arguments: list[str], monkeypatch: pytest.Monk
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # that it has been imported already
         return _stopped_early(lambda: runpy.run_module(module, run_name="__main__", alter_sys=True))
+
+
+def _fault_of_launch(words: list[str], monkeypatch: pytest.MonkeyPatch) -> str | None:
+    from accelerate.commands.launch import launch_command_parser
+
+    module = words.index("-m") + 1
+    fault = _stopped_early(lambda: launch_command_parser().parse_args(words))
+    return fault or _fault_of_module(words[module], words[module + 1 :], monkeypatch)
 
 
 def _stopped_early(run: Any) -> str | None:
