@@ -16,6 +16,7 @@ pytest.importorskip("audio_diffusion_pytorch", reason="the generator is its U-Ne
 
 from sepkit.codecs import CodecSettings
 from sepkit.errors import OptionError
+from sepkit.testing.shares import losses_of_whole_and_shares
 from sepkit_latent_diffusion.codec.checkpoints import build_codec, save_codec, settings_of
 from sepkit_latent_diffusion.config import LatentConfig
 from sepkit_latent_diffusion.loss import Encoding, LatentLoss, LossConfig
@@ -119,6 +120,17 @@ def test_a_codec_comes_first(given: dict[str, Any], pairs: Path, tmp_path: Path,
     assert wanted in capsys.readouterr().err
     assert main([*line[:1], "train_paper", *line[2:]]) == 1
     assert ("codec_weights" if not given else "nowhere") in capsys.readouterr().err
+
+
+def test_processes_share_a_batch() -> None:
+    config = MODEL.model_copy(update={"condition_dropout": 0.5})
+    codec = build_codec(CODEC)
+    x = torch.randn(4, 2, 2, 1000, generator=torch.Generator().manual_seed(0))
+    batch = {"mixture": x.sum(dim=1), "targets": x[:, :1]}
+    loss, network = LatentLoss(Encoding(codec, 1.0), LossConfig()), new_network(config, codec.features, 0)
+    for seed in range(3):
+        whole, shared = losses_of_whole_and_shares(loss, network, batch, processes=2, seed=seed)
+        assert shared == pytest.approx(whole, rel=1e-5)
 
 
 @pytest.mark.parametrize("emphasis", [0.0, 1.0])

@@ -14,6 +14,7 @@ from sepkit.codecs import CodecSettings, get_codec
 from sepkit.diffusion import Level, LogNormalSigma
 from sepkit.diffusion.loss import diffusion_loss
 from sepkit.errors import OptionError, PluginError
+from sepkit.testing.shares import losses_of_whole_and_shares
 from sepkit_msdm_posterior.calibration import measure_errors, sigmas_of
 from sepkit_msdm_posterior.config import BandUNetConfig, MsdmConfig
 from sepkit_msdm_posterior.encoders import BandLevels, Clap, find_encoder
@@ -83,6 +84,22 @@ def test_the_likelihood_finds_the_variance_that_the_signal_has(walk: Walk) -> No
     assert abs(slope) < 0.01
     assert value(0.05)[0] > least < value(0.16)[0]
     assert value(0.05)[1] < 0 < value(0.16)[1]
+
+
+@pytest.mark.parametrize(
+    ("head", "weights", "walk"),
+    [
+        ("edm", LossWeights(), Walk()),
+        ("gain", LossWeights(edm=0.0, likelihood=1.0, error=2.0), Walk(share=0.5)),
+    ],
+)
+@pytest.mark.parametrize("processes", [2, 6])
+def test_processes_share_a_batch(head: str, weights: LossWeights, walk: Walk, processes: int) -> None:
+    config = TINY.model_copy(update={"head": head})
+    loss, network = PriorLoss(config, weights, SIGMAS, walk), new_network(config, seed=0).eval()
+    for seed in range(3):  # of six processes with one item each, some have none that walks
+        whole, shared = losses_of_whole_and_shares(loss, network, {"stems": 0.3 * sound(6)}, processes, seed)
+        assert shared == pytest.approx(whole, rel=1e-5)
 
 
 def test_outliers_count_by_their_logarithm_without_a_kink() -> None:

@@ -15,6 +15,7 @@ pytest.importorskip("accelerate", reason="training needs the extra [train]")
 pytest.importorskip("audio_diffusion_pytorch", reason="the generator is its U-Net")
 
 from sepkit.errors import OptionError
+from sepkit.testing.shares import losses_of_whole_and_shares
 from sepkit_waveform_diffusion.conditional.config import ConditionalConfig
 from sepkit_waveform_diffusion.conditional.items import STRIDE, SoundingItems
 from sepkit_waveform_diffusion.conditional.loss import ConditionalLoss, LossWeights
@@ -131,6 +132,13 @@ def test_the_loss_is_the_sum_of_three_errors_each_by_its_weight(kind: dict[str, 
     torch.testing.assert_close(mixture, x.sum(dim=1))
     if kind:
         torch.testing.assert_close(signal[:, 0], x[:, 1])
+
+
+def test_processes_share_a_batch() -> None:
+    loss = ConditionalLoss(MODEL, LossWeights(), ("vocals", "drums"))
+    batch = {"stems": 0.3 * torch.randn(4, 2, 1, 500, generator=torch.Generator().manual_seed(0))}
+    whole, shared = losses_of_whole_and_shares(loss, new_network(MODEL, 0), batch, processes=2, seed=5)
+    assert shared == pytest.approx(whole, rel=1e-5)
 
 
 def test_targets_that_cannot_be_learnt_are_refused() -> None:

@@ -14,6 +14,7 @@ import torch
 pytest.importorskip("accelerate", reason="training needs the extra [train]")
 
 from sepkit.errors import OptionError
+from sepkit.testing.shares import losses_of_whole_and_shares
 from sepkit_waveform_diffusion.config import SCHEDULES, ColdModel, UNetConfig, WaveNetConfig
 from sepkit_waveform_diffusion.loss import ColdLoss, LossWeights
 from sepkit_waveform_diffusion.network import new_network
@@ -115,6 +116,15 @@ def test_a_unet_s_losses_on_spectra_are_those_on_waveforms(targets: tuple[str, .
             with torch.no_grad():
                 losses.append(float(ColdLoss(given, weights, stems)(network, {"stems": x})))
         assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+@pytest.mark.parametrize("backbone", [UNET, WAVENET], ids=["unet", "wavenet"])
+def test_processes_share_a_batch(backbone: UNetConfig | WaveNetConfig) -> None:
+    model = ColdModel(backbone=backbone)
+    loss = ColdLoss(model, LossWeights(l1=1.0, relative=1.0), ("vocals", "drums"))
+    batch = {"stems": 0.3 * torch.randn(4, 2, 1, 4096, generator=torch.Generator().manual_seed(0))}
+    whole, shared = losses_of_whole_and_shares(loss, new_network(model, 0).eval(), batch, processes=2, seed=5)
+    assert shared == pytest.approx(whole, rel=1e-5)
 
 
 def test_targets_that_cannot_be_learnt_are_refused() -> None:
