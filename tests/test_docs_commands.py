@@ -23,11 +23,11 @@ from sepkit.testing.signals import music
 REPOSITORY = Path(__file__).parents[1]
 RATE = 44_100
 RUN_PAGES = {
-    "docs/tutorial.md": ["karaoke/lightsaft/song/accompaniment.wav", "runs/first/index.html"],
+    "docs/tutorial.md": ["karaoke/lightsaft/song/accompaniment.wav", "runs/first/report.html"],
     "README.md": [
         "out/lightsaft/song/vocals.wav",
         "separated/lightsaft/two/drums.flac",
-        "runs/demo/index.html",
+        "runs/demo/report.html",
         "test",
     ],
 }
@@ -46,9 +46,13 @@ NOT_RUN = {
     "python3 -m venv .venv": "makes the environment that this runs in",
     ".venv/bin/pip install torch==2.11.0": "downloads",
     "pip install -r requirements.txt -c constraints.txt": "downloads",
-    "sepkit evaluate --method lightsaft --dataset demo": "half a minute; the tutorial's form of it runs, with one song",
+    "sepkit evaluate --method lightsaft --dataset demo": "half a minute; test_cli_evaluate runs such ones",
+    "sepkit evaluate --method lightsaft,mixture --dataset demo --limit 1 --recipe sdx23 --out runs/first": "the same",
 }
 """Commands of RUN_PAGES that this test does not run, with the reason."""
+
+FOREIGN = ("curl", "pytest", "ray")
+"""Programs of others, whose options are not checked."""
 
 
 class Command(NamedTuple):
@@ -116,7 +120,7 @@ def fault_of(command: Command, monkeypatch: pytest.MonkeyPatch) -> str | None:
         return None if rest[0] in targets else f"make has no target {rest[0]}"
     if program == "pip":
         return _fault_of_install(rest)
-    return None if program in ("curl", "pytest") else f"nobody knows whether {program} is right"
+    return None if program in FOREIGN else f"nobody knows whether {program} is right"
 
 
 def _fault_of_module(module: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> str | None:
@@ -238,9 +242,9 @@ def test_a_page_runs_as_written(
 
 
 def make_the_readers_files(folder: Path) -> None:
-    """What the pages take for granted: song.wav, songs/, the true stems of these in truth/, and the run runs/demo.
+    """What the pages take for granted: song.wav, songs/, the true stems of these in truth/, and two runs.
 
-    The run stands in for that of a command in NOT_RUN: three tracks, one method, and its scores.
+    The runs stand in for those of commands in NOT_RUN: three tracks, one method, and its scores.
     """
     for name, home in {"song": ".", "one": "songs", "two": "songs/more"}.items():
         vocals, drums = stems(1.5)
@@ -257,6 +261,7 @@ def make_the_readers_files(folder: Path) -> None:
         out=folder / "runs" / "demo",
     )
     assert run_folders(request, command=["test"]) == 0
+    (folder / "runs" / "first").symlink_to("demo")
 
 
 def stems(seconds: float) -> tuple[Tensor, Tensor]:
