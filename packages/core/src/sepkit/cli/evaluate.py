@@ -11,6 +11,10 @@ import typer
 
 from ..errors import OptionError
 from . import evaluation_options as options
+from .separate import Engine, RayAddress, check_engine
+
+Cluster = tuple[str | None, int | None, str]
+"""The address of a cluster, how many workers, and their device."""
 
 app = typer.Typer()  # mounted by `sepkit` when it is called: reading so many options would slow every other command
 
@@ -54,8 +58,11 @@ def evaluate(
         bool, typer.Option("--pad", help="Cut or fill lengths that differ by more than 1 s; else an error.")
     ] = False,
     jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=1, help="Tracks (with --method: methods) at once, in own processes.")
-    ] = 1,
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="Tracks (with --method: methods) at once, in own processes; 1."),
+    ] = None,
+    engine: Annotated[Engine, typer.Option(help="ray: tracks on all cores or machines.")] = Engine.local,
+    ray_address: RayAddress = None,
     fresh: options.Fresh = False,
     save_stems: Annotated[
         bool, typer.Option(help="Keep the sounds in the results' folder for its report; links where files are given.")
@@ -87,9 +94,11 @@ def evaluate(
         "out": out,
         "seed": seed,
         "quality": quality,
-        "jobs": jobs,
+        "jobs": jobs or 1,
         "fresh": fresh,
     }
+    check_engine(engine, ray_address, None, [])
+    cluster = (ray_address, jobs, device) if engine is Engine.ray else None
     for_methods: dict[str, Any] = {"dataset": dataset, "checkpoint": checkpoint, "budget-per-track": budget_per_track}
     for_methods["untrained"] = untrained
     for_methods["device"] = device if device != "auto" else None
@@ -98,7 +107,7 @@ def evaluate(
         _refuse(
             "--museval-json", {**for_methods, **for_folders, "method": method, "json": json, "ESTIMATES": estimates}
         )
-        _refuse("--museval-json", {"track": track, "limit": limit, "fresh": fresh})
+        _refuse("--museval-json", {"track": track, "limit": limit, "fresh": fresh, "engine ray": cluster})
         raise typer.Exit(_museval(museval_json, run or [], shared))
     if method is not None:
         _refuse("--method", {**for_folders, "ESTIMATES": estimates, "run": run})
@@ -110,7 +119,7 @@ def evaluate(
             "save_stems": save_stems,
             **settings,
         }
-        raise typer.Exit(_methods({**shared, **more}, json))
+        raise typer.Exit(_methods({**shared, **more}, json, cluster))
     if estimates is None or references is None:
         raise OptionError(
             "Two folders are wanted, sepkit evaluate ESTIMATES REFERENCES; or --method NAME --dataset NAME; "
@@ -119,20 +128,31 @@ def evaluate(
     _refuse("ESTIMATES REFERENCES", {**for_methods, "run": run})
     files = {"estimates": estimates, "references": references, "method_name": method_name, "keep_audio": save_stems}
     allow = {"resample": resample, "pad": pad}
-    raise typer.Exit(_folders({**shared, **files, "stems": tuple(stem or ()), "allow": allow}, json))
+    raise typer.Exit(_folders({**shared, **files, "stems": tuple(stem or ()), "allow": allow}, json, cluster))
 
 
-def _folders(values: Mapping[str, Any], json: Path | None) -> int:
+def _folders(values: Mapping[str, Any], json: Path | None, cluster: Cluster | None) -> int:
     from ..evaluation.folder_command import FolderRequest, run_folders
 
     request = FolderRequest(**values)
-    return run_folders(request, _typed(), json)
+    if cluster is None:
+        return run_folders(request, _typed(), json)
+    from ..many_machines.evaluating import Evaluators
+
+    with Evaluators(*cluster) as evaluators:
+        return run_folders(request, _typed(), json, evaluators.apply)
 
 
-def _methods(values: Mapping[str, Any], json: Path | None) -> int:
+def _methods(values: Mapping[str, Any], json: Path | None, cluster: Cluster | None) -> int:
     from ..evaluation.command import MethodRun, run_methods
 
-    return run_methods(MethodRun(**values), _typed(), json)
+    run = MethodRun(**values)
+    if cluster is None:
+        return run_methods(run, _typed(), json)
+    from ..many_machines.evaluating import Evaluators
+
+    with Evaluators(*cluster) as evaluators:
+        return run_methods(run, _typed(), json, evaluators.evaluate)
 
 
 def _museval(folders: list[Path], runs: list[Path], shared: Mapping[str, Any]) -> int:

@@ -46,6 +46,12 @@ class Engine(StrEnum):
     ray = "ray"
 
 
+RayAddress = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="For --engine ray: a cluster, auto for a running one; else these cores."),
+]
+
+
 class Consistency(StrEnum):
     """Ways to make the stems sum to the mixture."""
 
@@ -109,9 +115,7 @@ def separate(
     engine: Annotated[
         Engine, typer.Option(help="ray: on all cores or machines; a rerun skips what is done.")
     ] = Engine.local,
-    ray_address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="A Ray cluster, auto for this machine's; else its cores.")
-    ] = None,
+    ray_address: RayAddress = None,
     server: Annotated[
         str | None, typer.Option(metavar="URL", help="Let a sepkit serve do the work: http://host:7860.")
     ] = None,

@@ -22,7 +22,7 @@ from ..data.track import Dataset
 from ..errors import OptionError, SepkitError
 from ..quality import parse_quality
 from .fitting import fitting
-from .harness import RunSettings, evaluate
+from .harness import Elsewhere, RunSettings, evaluate
 from .machine import machine_facts
 from .methods import BY_NAME_ONLY, Method, available_methods, find_methods, with_checkpoint, without_training
 from .museval_engine import load_museval
@@ -78,11 +78,13 @@ class MethodRun(Frozen):
         )
 
 
-def run_methods(run: MethodRun, command: Sequence[str], museval_json: Path | None = None) -> int:
+def run_methods(
+    run: MethodRun, command: Sequence[str], museval_json: Path | None = None, elsewhere: Elsewhere | None = None
+) -> int:
     """Separate, score, write the run's folder, print its tables; the exit code: OK, FAILED or INTERRUPTED.
 
-    `command` are the words that were typed, for run.json. `museval_json` gets museval's files too. Raises SepkitError
-    before anything is started for a wrong option, name or dataset.
+    `command` are the words that were typed, for run.json. `museval_json` gets museval's files too. `elsewhere`
+    are others who do the work. Raises SepkitError before anything is started for a wrong option, name or dataset.
     """
     parse_quality(run.quality)
     chosen = choose_methods(run.methods, run.checkpoints, run.untrained)
@@ -101,7 +103,7 @@ def run_methods(run: MethodRun, command: Sequence[str], museval_json: Path | Non
     started, clock = now(), time.monotonic()
     try:
         with RunProgress() as watch:
-            rows = evaluate(methods, tracks, recipes, out, settings, watch)
+            rows = evaluate(methods, tracks, recipes, out, settings, watch, elsewhere)
     except KeyboardInterrupt:
         return interrupted()
     seconds = time.monotonic() - clock

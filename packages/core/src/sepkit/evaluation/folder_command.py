@@ -23,11 +23,13 @@ from .command import (
     write_all,
 )
 from .folder_run import FolderResult, FolderSettings, evaluate_folders
+from .folder_scoring import PairResult, PairTask
 from .folder_track import Tolerance
 from .folders import FolderPlan, open_references, plan_folders
 from .methods import Method
 from .museval_export import BSS_ENGINES, export_museval, exported_recipe
 from .out_guard import refuse_overlap
+from .processes import Apply, apply_in_processes
 from .progress import RunProgress
 from .recipe import Recipe
 from .run_file import write_run_file
@@ -78,7 +80,12 @@ class FolderRequest(Frozen):
         )
 
 
-def run_folders(request: FolderRequest, command: Sequence[str], museval_json: Path | None = None) -> int:
+def run_folders(
+    request: FolderRequest,
+    command: Sequence[str],
+    museval_json: Path | None = None,
+    apply: Apply[PairTask, PairResult] = apply_in_processes,
+) -> int:
     """Score the estimates, print tables and whatever did not fit; the exit code: OK, FAILED or INTERRUPTED.
 
     FAILED also where a track or stem has no counterpart, or a stem no score; the rest is scored. `museval_json` gets
@@ -94,7 +101,7 @@ def run_folders(request: FolderRequest, command: Sequence[str], museval_json: Pa
     started, clock = now(), time.monotonic()
     try:
         with RunProgress() as watch:
-            result = evaluate_folders(plan, recipes, out, settings, watch)
+            result = evaluate_folders(plan, recipes, out, settings, watch, apply)
     except KeyboardInterrupt:
         return interrupted()
     seconds = time.monotonic() - clock

@@ -20,7 +20,7 @@ from .folders import FolderPlan, Pair
 from .harness import Watcher
 from .out_folder import OutFolder, file_name
 from .out_guard import alone_in, refuse_same_files
-from .processes import apply_in_processes
+from .processes import Apply, apply_in_processes
 from .recipe import Recipe
 from .resume import check_same_label
 from .rows import Label
@@ -63,7 +63,12 @@ class FolderResult:
 
 
 def evaluate_folders(
-    plan: FolderPlan, recipes: Sequence[Recipe], out: Path, settings: FolderSettings, watch: Watcher
+    plan: FolderPlan,
+    recipes: Sequence[Recipe],
+    out: Path,
+    settings: FolderSettings,
+    watch: Watcher,
+    apply: Apply[PairTask, PairResult] = apply_in_processes,
 ) -> FolderResult:
     """Score what the plan pairs and what is not yet scored from the same files; rows do not depend on `jobs`.
 
@@ -72,11 +77,16 @@ def evaluate_folders(
     is at work, or where two names would have one file. Ctrl-C leaves a folder that the same call completes.
     """
     with alone_in(out):
-        return _evaluate(plan, recipes, out, settings, watch)
+        return _evaluate(plan, recipes, out, settings, watch, apply)
 
 
 def _evaluate(
-    plan: FolderPlan, recipes: Sequence[Recipe], out: Path, settings: FolderSettings, watch: Watcher
+    plan: FolderPlan,
+    recipes: Sequence[Recipe],
+    out: Path,
+    settings: FolderSettings,
+    watch: Watcher,
+    apply: Apply[PairTask, PairResult] = apply_in_processes,
 ) -> FolderResult:
     folder = OutFolder(out, save_stems=settings.keep_audio)
     if settings.fresh:
@@ -95,7 +105,7 @@ def _evaluate(
             unsaid = tuple(recipe for recipe in recipes if recipe.name not in said)
             log.append(unscored(settings.label, method, track, reason, unsaid))
             folder.forget_windows(method, track, [recipe.name for recipe in recipes])
-        done = apply_in_processes(score_pair, unfinished, settings.jobs, _died)
+        done = apply(score_pair, unfinished, settings.jobs, _died)
         stack.callback(done.close)  # on any exception the processes end here, not when this is collected
         for task, result in done:
             if result.failed:

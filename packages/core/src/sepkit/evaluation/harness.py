@@ -6,31 +6,28 @@ A failure is a row with its reason. Whatever is finished in OUT is not done agai
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from pydantic import Field
 
-from ..audio import Audio
 from ..config import Frozen
 from ..data.track import Track
-from ..errors import DatasetError, SepkitError
-from .child import OVER_BUDGET, Child
-from .measured import Measured
+from ..errors import DatasetError
+from .child import Child
+from .item import Item, ItemEvaluation
 from .methods import Method
-from .museval_json import write_windows
-from .out_folder import OutFolder, TrackFolders
+from .out_folder import OutFolder
 from .out_guard import alone_in, refuse_same_files
 from .recipe import Recipe
 from .resume import check_same_label, is_finished, views_in_use
-from .rows import Label, Separation, cost_of
-from .score import Cost, MethodFacts, Score, ScoreLog, read_scores
-from .views import View, view_on
-from .worker import Job, Task
+from .rows import Label, Separation
+from .score import Cost, Score, ScoreLog, read_scores
+from .worker import Job
 
 
 class RunSettings(Frozen):
@@ -51,6 +48,24 @@ class RunSettings(Frozen):
         return Label(dataset=self.dataset, seed=self.seed, quality=self.quality)
 
 
+Elsewhere = Callable[
+    [Sequence[tuple[Method, Item]], Sequence[Recipe], OutFolder, RunSettings],
+    Iterator[tuple[Method, Item, list[Score], str]],
+]
+"""Others that separate and score: for each pair, in any order, its rows, and what the method printed meanwhile."""
+
+
+def job_of(method: Method, settings: RunSettings) -> Job:
+    """What the method's process is told."""
+    return Job(
+        method=method,
+        device=settings.device,
+        quality=settings.quality,
+        seed=settings.seed,
+        uncertainty=settings.uncertainty if settings.save_stems else 0,
+    )
+
+
 class Watcher(Protocol):
     """Told how a run goes; calls may come from several threads."""
 
@@ -64,17 +79,6 @@ class Watcher(Protocol):
         """The track, `seconds` long, is done, one way or the other."""
 
 
-class Item(NamedTuple):
-    """One separation to be made; `view` None is the method's own stems."""
-
-    track: Track
-    view: tuple[str, ...] | None
-
-    @property
-    def seconds(self) -> float:
-        return self.track.length_samples / self.track.sample_rate
-
-
 def evaluate(
     methods: Sequence[Method],
     tracks: Sequence[Track],
@@ -82,6 +86,7 @@ def evaluate(
     out: str | Path,
     settings: RunSettings,
     watch: Watcher,
+    elsewhere: Elsewhere | None = None,
 ) -> list[Score]:
     """Evaluate, and return every row that OUT now holds for these tracks and recipes, also those of earlier runs.
 
@@ -93,7 +98,7 @@ def evaluate(
         raise DatasetError(f"The dataset {settings.dataset} has no track; check its folder, or --limit.")
     folder = OutFolder(Path(out), save_stems=settings.save_stems)
     with alone_in(folder.root):
-        return _evaluate(methods, tracks, recipes, folder, settings, watch)
+        return _evaluate(methods, tracks, recipes, folder, settings, watch, elsewhere)
 
 
 def _evaluate(
@@ -103,6 +108,7 @@ def _evaluate(
     folder: OutFolder,
     settings: RunSettings,
     watch: Watcher,
+    elsewhere: Elsewhere | None,
 ) -> list[Score]:
     if settings.fresh:
         folder.clear()
@@ -111,7 +117,7 @@ def _evaluate(
     refuse_same_files([*(row.track for row in earlier), *(track.name for track in tracks)], "tracks")
     refuse_same_files([*(row.method for row in earlier), *(method.name for method in methods)], "methods")
     with ScoreLog(folder.scores) as log:
-        run = _Run(tracks, recipes, settings, watch, folder, log, earlier)
+        run = _Run(tracks, recipes, settings, watch, folder, log, earlier, elsewhere)
         try:
             run.evaluate_all([method for method in methods if not method.is_reference_point])
             # last, because they are scored on the views that the separators turned out to have
@@ -133,6 +139,7 @@ class _Run:
     folder: OutFolder
     log: ScoreLog
     earlier: Sequence[Score]
+    elsewhere: Elsewhere | None = None
     children: set[Child] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -141,6 +148,9 @@ class _Run:
         plans = [(method, self.unfinished(method)) for method in methods]
         every = [item for _, items in plans for item in items]
         self.watch.planned(len(every), sum(item.seconds for item in every))
+        if self.elsewhere is not None:
+            self.evaluate_elsewhere([(method, item) for method, items in plans for item in items])
+            return
         if self.settings.jobs == 1:
             for method, items in plans:
                 self.evaluate_method(method, items)
@@ -152,6 +162,18 @@ class _Run:
                 pool.shutdown(wait=False, cancel_futures=True)
                 self.close()  # or the pool would wait for separations that nobody wants any more
                 raise
+
+    def evaluate_elsewhere(self, pairs: Sequence[tuple[Method, Item]]) -> None:
+        """Have others separate and score; what they print goes to the methods' logs here."""
+        assert self.elsewhere is not None
+        begun: set[Path] = set()
+        for method, item, rows, printed in self.elsewhere(pairs, self.recipes, self.folder, self.settings):
+            log = self.folder.log(method.name)
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("a" if log in begun else "w", encoding="utf-8") as file:
+                file.write(printed)
+            begun.add(log)
+            self.record(item, rows)
 
     def close(self) -> None:
         """End whatever still runs and remove what was there only in passing."""
@@ -173,25 +195,23 @@ class _Run:
             )
         ]
 
+    @property
+    def item_evaluation(self) -> ItemEvaluation:
+        settings = self.settings
+        return ItemEvaluation(self.recipes, settings.label, settings.budget_seconds, self.folder, self.watch.progress)
+
     def evaluate_method(self, method: Method, items: Sequence[Item]) -> None:
         """Separate and score in one process; once that is gone, the remaining items are rows with the reason."""
         if not items:
             return
-        settings = self.settings
-        job = Job(
-            method=method,
-            device=settings.device,
-            quality=settings.quality,
-            seed=settings.seed,
-            uncertainty=settings.uncertainty if settings.save_stems else 0,
-        )
-        with self.child(job) as child:
+        settings, one = self.settings, self.item_evaluation
+        with self.child(job_of(method, settings)) as child:
             built = child.built()
             facts = built.facts or method.facts
             stopped, cost = built.reason, Cost(budget_seconds=settings.budget_seconds)
             for item in items:
                 if stopped is None:
-                    rows = self.evaluate_item(child, method, facts, item, item.view or built.stems)
+                    rows = one.rows(child, method, facts, item, item.view or built.stems)
                     if rows[0].cost.over_budget:
                         stopped, cost = f"not run: over budget on {item.track.name}", rows[0].cost
                     elif not child.alive:
@@ -199,57 +219,6 @@ class _Run:
                 else:
                     rows = Separation(settings.label, method.name, item.track, facts, cost).fail(stopped, self.recipes)
                 self.record(item, rows)
-
-    def evaluate_item(
-        self, child: Child, method: Method, facts: MethodFacts, item: Item, stems: tuple[str, ...]
-    ) -> list[Score]:
-        """Separate and score one track; every outcome is rows."""
-        budget = self.settings.budget_seconds
-        separation = Separation(self.settings.label, method.name, item.track, facts, Cost(budget_seconds=budget))
-        try:
-            view = view_on(stems, item.track)
-            if method.is_oracle and not view.complete:
-                reason = "an oracle needs the references of everything in the mixture, and some are missing"
-                return separation.undefined(view, reason, self.recipes)
-            with self.folder.of(method, item.track, view) as folders:
-                task = self.task(method, item.track, view, folders)
-                answer = child.separate(
-                    task, budget, lambda part: self.watch.progress(method.name, item.track.name, part * item.seconds)
-                )
-                cost = cost_of(answer, budget, over_budget=answer is OVER_BUDGET)
-                separation = Separation(self.settings.label, method.name, item.track, facts, cost)
-                if answer is OVER_BUDGET:
-                    return separation.fail(f"over budget (> {budget:g} s)", self.recipes)
-                if answer.event == "failed":
-                    return separation.fail(answer.reason or "failed", self.recipes)
-                estimates = {
-                    stem: Audio.read(folders.estimates / f"{stem}.wav").numpy()
-                    for stem in view.stems
-                    if stem in view.parts and stem in answer.stems
-                }
-
-                def keep_windows(recipe: Recipe, found: Sequence[Measured]) -> None:
-                    write_windows(self.folder.windows(recipe.name, method, item.track, view), found)
-
-                for recipe in self.recipes:  # a recipe that now has none must not keep those of before
-                    self.folder.windows(recipe.name, method, item.track, view).unlink(missing_ok=True)
-                return separation.score(view, estimates, self.recipes, keep_windows)
-        except (SepkitError, OSError) as error:
-            return separation.fail(str(error), self.recipes)
-
-    def task(self, method: Method, track: Track, view: View, folders: TrackFolders) -> Task:
-        """Write what the worker reads: the mixture, and the truths, which only reference points are told."""
-        write, references = self.folder.write_once, folders.references
-        mixture = write(
-            references / f"{view.mixture_name(track)}.wav", lambda: view.mixture_of(track), track.sample_rate
-        )
-        truths = {}
-        if method.is_reference_point or self.settings.save_stems:
-            for stem in view.parts:
-                path = references / f"{view.truth_name(stem)}.wav"
-                truths[stem] = write(path, lambda stem=stem: view.truth(stem, track), track.sample_rate)  # type: ignore[misc]
-        told = truths if method.is_reference_point else {}
-        return Task(track=track.name, mixture=mixture, out=str(folders.estimates), truths=told)
 
     def record(self, item: Item, rows: Sequence[Score]) -> None:
         with self.lock:

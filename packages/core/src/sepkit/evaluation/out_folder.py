@@ -138,7 +138,7 @@ class OutFolder:
             note_made(estimates, [f"{stem}.wav" for stem in view.stems])
             yield TrackFolders(estimates, self.root / "references" / file_name(track.name))
             return
-        passing = self.root / ".passing" / stems
+        passing = self.root / ".passing" / stems / file_name(track.name)  # others may be at other tracks
         try:
             yield TrackFolders(passing / "estimates", passing / "references")
         finally:

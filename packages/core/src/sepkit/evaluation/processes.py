@@ -19,6 +19,13 @@ POLITE_SECONDS = 5.0  # between asking a process to end and ending it
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
+Apply = Callable[
+    [Callable[[Value], Result], Sequence[Value], int, Callable[[Value, str], Result]],
+    Generator[tuple[Value, Result], None, None],
+]
+"""`apply_in_processes`, or another that does the same elsewhere."""
+
+
 def apply_in_processes(
     function: Callable[[Value], Result],
     values: Sequence[Value],

@@ -18,10 +18,14 @@ class StoreError(SepkitError, OSError):
 def address_of(path: Path) -> str | None:
     """The address that `path` stands for, or None for a path of this machine.
 
-    `Path("s3://bucket/x")` holds `s3:/bucket/x`, so that an address may travel as a path: this is the way back.
+    `Path("s3://bucket/x")` holds `s3:/bucket/x`, so that an address may travel as a path: this is the way back. Two
+    slashes are all it remembers, so that `hdfs://host/x` needs its host.
     """
     found = _ADDRESS.fullmatch(path.as_posix())
-    return f"{found[1].lower()}://{found[2]}" if found else None
+    if found is None:
+        return None
+    kind = found[1].lower()
+    return f"{kind}://{'/' if kind == 'local' else ''}{found[2]}"  # fsspec's `local` is this machine, with no host
 
 
 def local(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -74,10 +75,10 @@ class RayBatch(Batch):
                     files = f"{len(left)} file{'' if len(left) == 1 else 's'}"
                     print_note(f"Separating {files} with {self.request.model} on {crew.words}.")
                 manifest.add(*(entry for _, entry in left.values()))
-                work = partial(SeparatingWorker, SeparatingSettings(self.request, crew.cores))
+                work = partial(SeparatingWorker, SeparatingSettings(self.request, _threads(crew)))
                 attempts = [self._attempt(task, tokens[key]) for key, (task, _) in left.items()]
                 keys = {token: key for key, token in tokens.items()}
-                for attempt, outcome in spread(ray, work, attempts, crew):
+                for attempt, outcome in spread(ray, work, attempts, crew, RETRIES):
                     task, entry = left.pop(keys[attempt.token])
                     yield _concluded(task, entry, outcome, manifest)
         finally:
@@ -125,6 +126,12 @@ def _concluded(task: FileTask, entry: Entry, outcome: Outcome | None, manifest: 
     )
     manifest.add(entry.model_copy(update=update))
     return report
+
+
+def _threads(crew: Crew) -> int:
+    """Of torch in each worker: so many as the user says, as it may choose last digits, or as it has cores."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return int(said) if said.isdigit() and int(said) > 0 else crew.cores
 
 
 def _alone(out: Path) -> Any:

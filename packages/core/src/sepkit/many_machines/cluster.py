@@ -54,6 +54,7 @@ def import_ray() -> Any:
             warnings.simplefilter("ignore")
             import ray
             import ray.data
+        warnings.filterwarnings("ignore", module=r"ray(\.|$)")  # it warns of its own deprecated settings
     except ImportError as error:
         raise MissingExtraError(str(error.name or "ray").partition(".")[0], "ray", "--engine ray") from error
     return ray
