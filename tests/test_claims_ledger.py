@@ -361,6 +361,7 @@ def test_everything_can_be_asked_for_and_everything_has_a_verdict_with_its_reaso
         (["--paper", "ismir22-tabel1"], "did you mean 'ismir22-table1'"),
         (["--paper", "all", "--data", "musdb=x"], "NAME one of"),
         (["--paper", "ismir22-table1", "--data", "musdb18"], "NAME=PATH"),
+        (["--paper", "all", "--data", "mdx21-hidden=x"], "no reader for mdx21-hidden"),
     ],
 )
 def test_names_that_are_not_known_are_refused(arguments, message, tmp_path) -> None:
