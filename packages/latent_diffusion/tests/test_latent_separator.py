@@ -129,18 +129,18 @@ def test_the_host_s_windows_start_on_the_codec_s_grid() -> None:
 
 
 def test_samples_are_drawn_apart_and_averaged_as_sounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    windows, several = noise(1, 1, 300), small(samples=2)
+    windows, several = noise(1, 1, 300), small(samples=2, phase="codec")
     with torch.inference_mode():
         settings = several.settings("balanced")
         *_, first, both = several.iterate_windows(windows, [0], seed=0, settings=settings)
-    torch.testing.assert_close(separated(small(), windows, [0]), first)
+    torch.testing.assert_close(separated(small(phase="codec"), windows, [0]), first)
     original = FrameNoise.__call__
 
     def second(self: FrameNoise, draw: int, like: torch.Tensor) -> torch.Tensor:
         return original(FrameNoise(self.seed, self.placed, "latent_diffusion/1", self.stems), draw, like)
 
     monkeypatch.setattr(FrameNoise, "__call__", second)
-    other = separated(small(), windows, [0])
+    other = separated(small(phase="codec"), windows, [0])
     assert (other - first).abs().max() > 1e-3
     torch.testing.assert_close(both, (first + other) / 2)
 
@@ -186,7 +186,7 @@ def test_several_targets_come_out_as_they_are_named() -> None:
 def test_qualities_and_options() -> None:
     separator = build(untrained=True, preset="tiny")
     settings = separator.settings("balanced")
-    assert (settings.steps, settings.eta, settings.samples, settings.phase) == (20, 0.0, 1, "codec")
+    assert (settings.steps, settings.eta, settings.samples, settings.phase) == (20, 0.0, 1, "mixture")
     assert separator.settings("fast").steps == 10
     assert (separator.settings("best").steps, separator.settings("best").samples) == (50, 4)
     assert separator.settings(7).steps == 7

@@ -19,7 +19,7 @@ class TestShipped(SeparatorConformance):
     options = {"steps": 2}  # noqa: RUF012 - few: every law is about any number of them
 
 
-@pytest.mark.parametrize("options", [{}, {"phase": "mixture"}, {"eta": 0.4}])
+@pytest.mark.parametrize("options", [{}, {"phase": "codec"}, {"eta": 0.4}])
 def test_the_shipped_weights_separate(options: dict[str, object]) -> None:
     [track] = synthetic_set(1, seconds=4.0)
     view = track.view(STEMS)

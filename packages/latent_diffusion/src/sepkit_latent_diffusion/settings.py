@@ -18,7 +18,7 @@ class LatentSettings(WindowSettings):
     `steps` T; `eta`, 0 to 1, how much of the noise is drawn anew in every step. `samples` results are drawn and their
     sounds averaged. `temperature` is the size of all noise that sampling draws; below 1, results are nearer to their
     mean. `guidance` above 1 exaggerates what the mixture says. `phase` mixture: masks from the decoded stems on the
-    mixture; codec: the decoded stems. `mask_exponent`: of the magnitudes that these masks are shares of; 1 forgives
+    mixture, a last step of ours; codec: the decoded stems, as published. `mask_exponent`: of the magnitudes that these masks are shares of; 1 forgives
     estimates that are too quiet, 2 would be right for true ones.
     """
 
@@ -27,7 +27,7 @@ class LatentSettings(WindowSettings):
     samples: int = Field(default=1, ge=1)
     temperature: float = Field(default=1.0, ge=0, le=1)
     guidance: float = Field(default=1.0, ge=0)
-    phase: Literal["codec", "mixture"] = "codec"
+    phase: Literal["codec", "mixture"] = "mixture"
     mask_exponent: float = Field(default=1.0, gt=0)
 
 

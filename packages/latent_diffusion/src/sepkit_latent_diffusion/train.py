@@ -236,7 +236,7 @@ def _networks(config: LatentConfig) -> tuple[Any, ...]:
 def separate_track(codec: Codec, network: LatentNetwork, mixture: Tensor, steps: int) -> list[Tensor]:
     """Separate a whole track window by window, without overlap: c t -> c t for each stem. For validation only."""
     info = separator_info(network.config, codec, licence="")
-    model = LatentSeparator(network.config, codec, network, info, {}, {"steps": steps})
+    model = LatentSeparator(network.config, codec, network, info, {}, {"steps": steps, "phase": "codec"})
     settings, piece = model.settings("fast"), info.window_samples
     assert piece is not None
     signals = group_channels(mixture, codec.audio_channels)  # g c t: a mono codec takes channel by channel
