@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 from sepkit import __version__, registry
 from sepkit.checkpoint import save_checkpoint
 from sepkit.cli import main as cli
+from sepkit.cli.doctor import EXTRAS
 from sepkit.cli.main import main
 from sepkit.config import Frozen
 from sepkit.errors import CheckpointError
@@ -116,6 +118,35 @@ def test_info_of_a_method_without_checkpoint_loads_it(capsys: pytest.CaptureFixt
     assert (facts["stems"], facts["sample_rate"], facts["window_seconds"]) == (["everything"], 8000, 0.128)
 
 
+def test_info_cuts_the_long_lists_of_a_config_and_json_has_all_of_them(
+    announce: Announce, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Long(Frozen):
+        scales: list[float]
+        edges: list[list[float]]
+        names: list[str]
+
+    package = announce("shipped", "import torch")
+    config = Long(scales=[0.25] * 512, edges=[[0.5] * 7] * 512, names=["a", "b"])
+    folder, state = package / "checkpoints" / "shipped", {"weight": torch.ones(3)}
+    save_checkpoint(folder, separator="shipped", config=config, config_version=1, info=INFO, state=state, card="# Card")
+    assert main(["info", "shipped"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("0.25") == 1
+    assert text.count("512 values") == 2
+    assert "['a', 'b']" in text
+    assert main(["info", "shipped", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["config"]["scales"]) == 512
+
+
+def test_the_doctor_looks_at_every_extra() -> None:
+    file = Path(__file__).parents[1] / "pyproject.toml"
+    extras = tomllib.loads(file.read_text())["project"]["optional-dependencies"]
+    assert set(EXTRAS) == set(extras) - {"all"}
+    for name, wanted in extras.items():
+        assert name == "all" or len(EXTRAS[name]) == len(wanted), name
+
+
 def test_the_doctor_names_what_is_broken(announce: Announce, capsys: pytest.CaptureFixture[str]) -> None:
     announce("fine", "def build(): ...")
     announce("sick", "import a_module_that_is_not_there")
@@ -174,5 +205,7 @@ def test_mounted_commands_are_imported_only_when_called(
     assert main(["--help"]) == 0
     assert "Lift heavy things." in capsys.readouterr().out
     assert "heavy_commands" not in sys.modules
+    assert main(["heavy", "--help"]) == 0
+    assert "completion" not in capsys.readouterr().out  # that is for whole programs
     assert main(["heavy", "lift"]) == 0
     assert capsys.readouterr().out == "lifted\n"

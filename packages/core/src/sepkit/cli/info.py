@@ -15,6 +15,8 @@ from ..separator import Separator, SeparatorInfo
 from .listing import format_name
 from .terminal import print_json, stdout
 
+LONGEST_LIST = 12  # values of a config's list that are shown in full
+
 
 def show_info(
     name: Annotated[str, typer.Argument(metavar="NAME", help="An installed method, see sepkit list.")],
@@ -97,5 +99,16 @@ def _words(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if isinstance(value, dict):
-        return ", ".join(f"{key}={inner}" for key, inner in value.items())
+        return ", ".join(f"{key}={_shortened(inner)}" for key, inner in value.items())
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _shortened(value: Any) -> Any:
+    """The same without the middles of long lists: a codec's measured scales would fill pages. `--json` has them all."""
+    if isinstance(value, dict):
+        return {key: _shortened(inner) for key, inner in value.items()}
+    if isinstance(value, list) and len(value) > LONGEST_LIST:
+        return f"[{_shortened(value[0])}, … {len(value)} values]"
+    if isinstance(value, list):
+        return [_shortened(inner) for inner in value]
+    return value
