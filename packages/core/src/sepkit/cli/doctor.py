@@ -37,12 +37,17 @@ PACKAGES = (
     "rich",
 )
 EXTRAS = {
-    "eval": ("museval", "matplotlib", "pandas", "librosa"),
+    "eval": ("museval", "matplotlib", "pandas", "librosa", "yaml"),
     "train": ("accelerate", "tensorboard"),
     "render": ("mido", "pyworld"),
     "av": ("av",),
+    "data": ("av", "yaml"),
+    "codecs": ("encodec",),
     "hub": ("huggingface_hub",),
+    "web": ("gradio",),
+    "ray": ("ray", "fsspec"),
 }
+"""What each extra brings, by the names that are imported; all extras of pyproject.toml but `all`."""
 
 
 class Finding(Frozen):
