@@ -28,6 +28,9 @@ MOUNTED = {
 }
 """Commands, or groups of them, that are imported only when they are called: name → (module with `app`, help)."""
 
+COMPLETION = ("install_completion", "show_completion")
+"""Options that typer gives to every app; a mounted one is no program of its own, and they would break the shell's."""
+
 
 class Commands(TyperGroup):
     """The commands of this package and the mounted groups, which the help names without importing them."""
@@ -46,6 +49,7 @@ class Commands(TyperGroup):
         """The command that is about to run, with a mounted group imported now."""
         if args and args[0] in _mounted():
             group = typer.main.get_command(importlib.import_module(MOUNTED[args[0]][0]).app)
+            group.params = [option for option in group.params if option.name not in COMPLETION]
             return args[0], group, args[1:]
         return super().resolve_command(ctx, args)
 
