@@ -348,6 +348,9 @@ def test_the_command_writes_an_ensemble_that_the_method_reads(
     assert "vocals" in shown.out
     assert "separating one" in shown.err
     assert get_separator("ensemble", checkpoint=tmp_path / "out", device="cpu").config.fitted["dataset"] == "songs"
+    separate = ["separate", str(tmp_path / "songs" / "one" / "vocals.wav"), "-m", "ensemble", "-o", str(tmp_path)]
+    assert main([*separate, "--checkpoint", str(tmp_path / "out"), "--device", "cpu"]) == 0
+    assert "with ensemble on cpu (asked for" in capsys.readouterr().err
     assert main(line) == 2  # an ensemble that was fitted is not lost by a slip
     assert "overwrite" in capsys.readouterr().err
 

@@ -92,6 +92,12 @@ class EnsembleSeparator:
         """Where the first member is."""
         return next((one.device for one in self._members if isinstance(one, HostedSeparator)), torch.device("cpu"))
 
+    @property
+    def _device_reason(self) -> str:
+        """Why the members run there: all of them were asked in the same words."""
+        hosted = [one for one in self._members if isinstance(one, HostedSeparator)]
+        return str(hosted[0].provenance()["device_reason"]) if hosted else "its members choose theirs"
+
     def separate(
         self,
         mixture: Any,
@@ -171,6 +177,7 @@ class EnsembleSeparator:
             "model": {"parameters": self.parameters, "ensemble": plain(self.config.model_dump(mode="json"))},
             "licence": self.info.licence,
             "device": str(self.device),
+            "device_reason": self._device_reason,
             "versions": versions(self),
         }
 
