@@ -242,6 +242,18 @@ def test_a_batch_goes_on_past_bad_files_and_lists_them_last(run: Run, tmp_path: 
         assert line.count(name) == 1
 
 
+def test_a_file_that_breaks_off_leaves_no_folder_of_its_own(run: Run, tmp_path: Path) -> None:
+    sing(tmp_path / "whole.wav", seconds=4.0)
+    samples, rate = soundfile.read(tmp_path / "whole.wav")
+    soundfile.write(tmp_path / "cut.flac", samples, rate)
+    content = (tmp_path / "cut.flac").read_bytes()
+    (tmp_path / "cut.flac").write_bytes(content[: len(content) // 2])
+    assert run("cut.flac", "-o", "out")[0] == 1
+    assert not (tmp_path / "out").exists()
+    assert run("whole.wav", "cut.flac", "-o", "out")[0] == 1
+    assert [path.name for path in (tmp_path / "out/split").iterdir()] == ["whole"]
+
+
 def test_json_is_one_line_for_every_input_and_nothing_else(run: Run, tmp_path: Path) -> None:
     sing(tmp_path / "song.wav", seconds=0.5)
     (tmp_path / "fake.wav").write_text("I am a text file")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -171,11 +171,14 @@ def _write(pieces: Iterable[Stems], writers: Mapping[str, Writer], rest_name: st
 def committed_together(paths: list[Path], overwrite: bool) -> Iterator[dict[Path, Path]]:
     """A hidden name for each path; all get their final names once everything is written, or none does.
 
-    Each writer completes its own file before, so what can still fail here is only the renaming.
+    Each writer completes its own file before, so what can still fail here is only the renaming. Folders that were made
+    for what then failed are removed if nothing else has come into them.
     """
     partial: dict[Path, Path] = {}
+    made: list[Path] = []  # the deepest of a path first
     try:
         for path in paths:
+            made += [folder for folder in path.parents if not folder.exists()]
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
@@ -189,4 +192,7 @@ def committed_together(paths: list[Path], overwrite: bool) -> Iterator[dict[Path
     except BaseException:
         for hidden in partial.values():
             hidden.unlink(missing_ok=True)
+        for folder in made:
+            with suppress(OSError):  # not empty, or never made
+                folder.rmdir()
         raise

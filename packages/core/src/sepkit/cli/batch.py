@@ -119,7 +119,8 @@ class Batch:
 
 def _opening(separator: Any, request: SeparationRequest, files: int) -> str:
     facts = separator.provenance() if hasattr(separator, "provenance") else {}
-    device = f" on {facts['device']} ({facts['device_reason']})" if "device" in facts else ""
+    reason = f" ({facts['device_reason']})" if "device_reason" in facts else ""
+    device = f" on {facts['device']}{reason}" if "device" in facts else ""
     weights = ", untrained weights" if request.untrained or not separator.info.trained else ""
     return f"Separating {files} file{'' if files == 1 else 's'} with {request.model}{weights}{device}."
 
