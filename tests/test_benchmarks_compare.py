@@ -33,9 +33,9 @@ def songs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_variants_are_scored_and_compared(songs: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [
-        "--variant", "none", "tiny_here", "untrained=true", "preset=tiny", "steps=2",
+        "--variant", "none", "tiny_here", "untrained=true", "preset=tiny", "steps=2", "phase=codec",
         "--variant", "filtered", "tiny_here", "untrained=true", "preset=tiny", "steps=2", "phase=mixture",
-        "--variant", "same", "tiny_here", "untrained=true", "preset=tiny", "steps=2",
+        "--variant", "same", "tiny_here", "untrained=true", "preset=tiny", "steps=2", "phase=codec",
         "--along", "none", "--recipe", "sdx23", "--test", "made:3",
         "--out", str(tmp_path / "out/steps"), "--runs", str(tmp_path / "runs"),
     ]  # fmt: skip

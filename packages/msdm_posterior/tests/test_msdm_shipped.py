@@ -20,17 +20,17 @@ STEMS = ("bass", "drums", "guitar", "piano")
 
 class TestProjected(SeparatorConformance):
     name = "msdm_projected"
-    options = {"steps": 3}  # noqa: RUF012
+    options = {"steps": 2}  # noqa: RUF012
 
 
 class TestDirac(SeparatorConformance):
     name = "msdm_dirac"
-    options = {"steps": 3, "passes": 1}  # noqa: RUF012
+    options = {"steps": 2, "passes": 1}  # noqa: RUF012
 
 
 class TestGaussian(SeparatorConformance):
     name = "msdm_gaussian"
-    options = {"steps": 3, "passes": 1, "churn": 0.0, "gamma": 2.0}  # noqa: RUF012
+    options = {"steps": 2, "passes": 1, "churn": 0.0, "gamma": 2.0}  # noqa: RUF012
 
 
 @pytest.fixture(scope="module")
