@@ -18,8 +18,8 @@ class LatentSettings(WindowSettings):
     `steps` T; `eta`, 0 to 1, how much of the noise is drawn anew in every step. `samples` results are drawn and their
     sounds averaged. `temperature` is the size of all noise that sampling draws; below 1, results are nearer to their
     mean. `guidance` above 1 exaggerates what the mixture says. `phase` mixture: masks from the decoded stems on the
-    mixture, a last step of ours; codec: the decoded stems, as published. `mask_exponent`: of the magnitudes that these masks are shares of; 1 forgives
-    estimates that are too quiet, 2 would be right for true ones.
+    mixture, a last step of ours; codec: the decoded stems, as published. `mask_exponent`: of the magnitudes that these
+    masks are shares of; 1 forgives estimates that are too quiet, 2 would be right for true ones.
     """
 
     steps: int = Field(default=DEFAULT_STEPS, ge=1)
